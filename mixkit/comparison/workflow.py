@@ -1,0 +1,209 @@
+"""`mixkit compare` from settings to report: estimate, run, judge, write."""
+
+import datetime
+import time
+from collections.abc import Sequence
+
+import joblib
+import numpy as np
+
+import mixkit
+from mixkit.comparison.entry import Entry, open_entries, with_budget
+from mixkit.comparison.gallery import gallery
+from mixkit.comparison.grid import Failure, Job, execute_grid, workplace
+from mixkit.comparison.judge import REFERENCE, Design, judge
+from mixkit.comparison.metrics import default_rope
+from mixkit.comparison.screen import Screen
+from mixkit.comparison.settings import Settings
+from mixkit.comparison.snippet import snippet
+from mixkit.comparison.statistics import across_problems, detectable_before
+from mixkit.comparison.store import Record, Store
+from mixkit.method import methods
+from mixkit.report.formats import duration
+from mixkit.report.html import write
+from mixkit.report.summary import GalleryItem, MethodSummary, ProblemSummary, Split, Summary
+
+MOST_REPEATS = 8
+
+
+def run_comparison(settings: Settings, store: Store, screen: Screen, command: str) -> Summary:
+    """Run a comparison to its end and return its summary; everything is in the store as it goes.
+
+    Args:
+        settings: what the user chose.
+        store: the folder; runs that are there already are not run again.
+        screen: where progress is shown.
+        command: as typed, for the report.
+
+    Raises:
+        DataError: the data cannot be used.
+        ValueError: a setting is wrong.
+        OSError: the folder cannot be written to.
+    """
+    started = time.monotonic()
+    entries, missing = open_entries(settings)
+    workers = settings.jobs or (joblib.cpu_count() if (settings.device or "cpu") == "cpu" else 1)
+    for entry in entries:
+        announce(entry, screen)
+        entry.measure()
+    if settings.time_budget is not None and settings.budgeted is None:
+        settings = with_budget(entries, settings, workers)
+        for entry in entries:
+            entry.settings = settings
+            entry.measure()
+    store.save_settings(settings.said())
+    forecast(entries, store, workers, screen)
+    failures = run_all(entries, store, workers, screen)
+    problems = {entry.problem.name: summarise(entry, store, entry.repeats) for entry in entries}
+    if settings.until_decided:
+        for entry in entries:
+            problems[entry.problem.name], more = decide(entry, store, workers, screen)
+            failures += more
+    summary: Summary = {
+        "mixkit": mixkit.__version__,
+        "command": command,
+        "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "settings": {key: value for key, value in settings.said().items() if key != "budgeted"},
+        "seconds": time.monotonic() - started,
+        "problems": problems,
+        "across": across_problems(problems) if len(problems) > 1 else None,
+        "missing": [{"what": item.what, "remedy": item.remedy} for item in missing],
+        "failures": [{"problem": f.problem, "method": f.method, "message": f.message} for f in failures],
+    }
+    store.save_json("summary.json", summary)
+    write(summary, galleries(entries), store.folder / "report.html")
+    return summary
+
+
+def announce(entry: Entry, screen: Screen) -> None:
+    """Say what the data are, and what a reader must know of them."""
+    screen.note(entry.problem.title)
+    for note in entry.problem.notes:
+        screen.note(f"  {note}")
+    if entry.problem.grouped_look:
+        screen.note(f"  warning: {entry.problem.grouped_look}")
+
+
+def forecast(entries: Sequence[Entry], store: Store, workers: int, screen: Screen) -> None:
+    """Say how many runs there will be, about how long, and which difference they can detect."""
+    done = store.records()
+    jobs = [(entry, job) for entry in entries for job in entry.jobs()]
+    todo = [(entry, job) for entry, job in jobs if job.run.key(job.problem) not in done]
+    trials = max(1, entries[0].settings.tune or 0)
+    seconds = sum(entry.estimates[job.run.method].seconds * trials for entry, job in todo) / workers
+    reused = f", {len(jobs) - len(todo)} more are there already" if len(todo) < len(jobs) else ""
+    screen.note(f"{len(todo)} runs{reused}; about {duration(seconds)} on {workers} process{'es' * (workers > 1)}")
+    screen.note("Results go to " + str(store.folder))
+    for entry in entries:
+        if entry.metrics[0].name == "accuracy":
+            screen.note(f"  {entry.problem.name}: {len(entry.cells())} cells a method; {detectable(entry)}")
+
+
+def detectable(entry: Entry) -> str:
+    """Return which difference in accuracy the design can detect, in words."""
+    cells = entry.cells()
+    difference = detectable_before(
+        n_test=len(cells[0].test),
+        cells=len(cells),
+        n_train=len(cells[0].train) + len(cells[0].validation),
+        compared=len(entry.methods) - 1,
+        official=entry.official,
+    )
+    return f"can detect a difference of about {100 * difference:.1f} points (if two methods disagree on 1 item in 10)"
+
+
+def run_all(
+    entries: Sequence[Entry], store: Store, workers: int, screen: Screen, *, repeats: int | None = None
+) -> list[Failure]:
+    """Run what is not in the store yet; return what failed."""
+    done = store.records()
+    jobs: list[Job] = [job for entry in entries for job in entry.jobs(repeats) if job.run.key(job.problem) not in done]
+    failures: list[Failure] = []
+    if not jobs:
+        return failures
+    with workplace({entry.problem.name: entry.problem for entry in entries}) as place:
+        metric = entries[0].metrics[0].name
+        with screen.progress(len(jobs), metric, place.running) as report:
+
+            def finished(result: Record | Failure) -> None:
+                if isinstance(result, Failure):
+                    failures.append(result)
+                report(result)
+
+            execute_grid(place, jobs, store, workers=min(workers, len(jobs)), finished=finished)
+    return failures
+
+
+def decide(entry: Entry, store: Store, workers: int, screen: Screen) -> tuple[ProblemSummary, list[Failure]]:
+    """Add whole repeats of resampled splits while a verdict is open; return the last summary and what failed."""
+    repeats, failures = entry.repeats, []
+    summary = summarise(entry, store, repeats)
+    while not entry.official and repeats < MOST_REPEATS and is_open(summary):
+        repeats += 1
+        screen.note(f"{entry.problem.name} is undecided: repeat {repeats} of at most {MOST_REPEATS}")
+        failures += run_all([entry], store, workers, screen, repeats=repeats)
+        summary = summarise(entry, store, repeats)
+    return summary, failures
+
+
+def is_open(problem: ProblemSummary) -> bool:
+    """Return whether a method of `problem` is still undecided."""
+    return any(method.get("verdict") == "undecided" for method in problem["methods"].values())
+
+
+def summarise(entry: Entry, store: Store, repeats: int) -> ProblemSummary:
+    """Return the summary of one problem from the runs in the store."""
+    problem = entry.problem
+    keys = {job.run.key(job.problem) for job in entry.jobs(repeats)}
+    records = [record for key, record in store.records().items() if key in keys]
+    metric = entry.metrics[0]
+    reference = [record["scores"][metric.name] for record in records if record["method"] == REFERENCE]
+    rope = default_rope(metric, float(np.mean(reference))) if reference else 0.0
+    design = Design(entry.official, metric, rope, problem.labels, store.outputs, problem.groups)
+    judged = judge(records, entry.methods, design)
+    found = methods()
+    for name, summary in judged.items():
+        summary |= {"paper": found[name].paper, "summary": found[name].summary}
+    best = winner(judged, higher_is_better=metric.higher_is_better)
+    return {
+        "modality": problem.modality,
+        "title": problem.title,
+        "notes": [*problem.notes, *([problem.grouped_look] if problem.grouped_look else [])],
+        "rows": len(problem.labels),
+        "classes": list(problem.classes),
+        "metric": metric.name,
+        "higher_is_better": metric.higher_is_better,
+        "rope": rope,
+        "reference": REFERENCE,
+        "split": split_of(entry, repeats),
+        "methods": judged,
+        "winner": best,
+        "snippet": None if best is None else snippet(best, problem, entry.first_prepared),
+    }
+
+
+def split_of(entry: Entry, repeats: int) -> Split:
+    """Return how rows were split, with the sizes of the first cell."""
+    cell = entry.cells()[0]
+    sizes: Split = {"train": len(cell.train), "validation": len(cell.validation), "test": len(cell.test)}
+    if entry.official:
+        return {"kind": "official", "seeds": repeats, **sizes}
+    return {"kind": "resampled", "folds": entry.folds, "repeats": repeats, **sizes}
+
+
+def winner(judged: dict[str, MethodSummary], *, higher_is_better: bool) -> str | None:
+    """Return the method that helps most, or None if none is found to help."""
+    helping = {name: summary for name, summary in judged.items() if summary.get("verdict") == "helps"}
+    sign = 1 if higher_is_better else -1
+    return max(helping, key=lambda name: sign * (helping[name]["difference"] or 0.0), default=None)
+
+
+def galleries(entries: Sequence[Entry]) -> dict[str, list[GalleryItem]]:
+    """Return the gallery of every problem."""
+    found = methods()
+    return {
+        entry.problem.name: gallery(
+            entry.problem, entry.first_prepared, [found[name] for name in entry.methods], entry.cells()[0].train
+        )
+        for entry in entries
+    }

@@ -1,0 +1,152 @@
+"""Graphs as SVG, for galleries."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mixkit_graph.features import NodeFeatures
+from mixkit_graph.graphs import ranges
+from mixkit_graph.nodes import NodeRows
+
+SIZE = 220
+MARGIN = 12
+MOST_NODES = 120
+MOST_NEIGHBOURS = 40
+# Okabe and Ito's colours, told apart by colour-blind readers, too
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000")
+GREY = "#c8c8c8"
+
+
+def show_graph(features: NodeFeatures, batch: Any, i: int) -> str:
+    """Return a drawing of graph i of a `Batch`; colours are node labels, or degrees where there are no labels."""
+    first, last = int(batch.ptr[i]), int(batch.ptr[i + 1])
+    inside = (batch.edge_index[0] >= first) & (batch.edge_index[0] < last)
+    edges = batch.edge_index[:, inside].cpu() - first
+    size = last - first
+    kept = around(edges, size, start=most_connected(edges, size), most=MOST_NODES)
+    names = node_names(features, batch.x[first:last].cpu(), edges)
+    caption = f"{size} nodes, {int((edges[0] < edges[1]).sum())} edges"
+    if len(kept) < size:
+        caption += f"; {len(kept)} nodes drawn"
+    return svg(edges, kept, [names[k] for k in kept.tolist()], caption)
+
+
+def show_node(classes: tuple[str, ...], known: Tensor, nodes: NodeRows, i: int) -> str:
+    """Return a drawing of node i of `nodes` (ringed) and what is around it.
+
+    Args:
+        classes: names of the classes.
+        known: int64 (N,), the class of training nodes, -1 elsewhere: others stay grey.
+        nodes: what is drawn.
+        i: which of its rows.
+    """
+    edges, centre = nodes.graph.edges.cpu(), int(nodes.rows[i])
+    kept = around(edges, len(known), start=centre, most=MOST_NEIGHBOURS, hops=2)
+    names = [(int(known[k]), f"node {k}" + (f", {classes[known[k]]}" if known[k] >= 0 else "")) for k in kept.tolist()]
+    neighbours = int((edges[0] == centre).sum())
+    caption = f"node {centre}, {neighbours} neighbours; {len(kept)} nodes within 2 steps drawn"
+    return svg(edges, kept, names, caption, ring=0)
+
+
+def node_names(features: NodeFeatures, x: Tensor, edges: Tensor) -> list[tuple[int, str]]:
+    """Return a colour's number and a tooltip for each node: its first label, or its degree."""
+    if features.values and features.values[0]:
+        values = features.values[0]
+        places = x[:, : len(values)].argmax(1).tolist()
+        known = (x[:, : len(values)].amax(1) > 0).tolist()
+        return [(p, f"label {values[p]}") if k else (-1, "other label") for p, k in zip(places, known, strict=True)]
+    degrees = torch.bincount(edges[1], minlength=len(x)).tolist()
+    return [(min(degree, len(COLOURS) - 1), f"{degree} neighbours") for degree in degrees]
+
+
+def most_connected(edges: Tensor, size: int) -> int:
+    """Return the node with most neighbours; 0 where there is none."""
+    return int(torch.bincount(edges[0], minlength=max(size, 1)).argmax())
+
+
+def around(edges: Tensor, size: int, *, start: int, most: int, hops: int | None = None) -> Tensor:
+    """Return at most `most` nodes by their distance from `start`, which comes first, int64.
+
+    Args:
+        edges: int64 (2, E), both directions.
+        size: number of nodes.
+        start: where to begin.
+        most: how many nodes are returned.
+        hops: how far to go; None: everywhere, and on to parts that are not connected.
+
+    >>> path = torch.tensor([[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]])
+    >>> around(path, 4, start=1, most=9, hops=1)
+    tensor([1, 0, 2])
+    """
+    if size == 0:
+        return torch.empty(0, dtype=torch.long)
+    order = edges[0].argsort(stable=True)
+    targets = edges[1, order]
+    ends = torch.bincount(edges[0], minlength=size).cumsum(0)
+    starts = torch.cat([ends.new_zeros(1), ends[:-1]])
+    found = torch.tensor([start])
+    seen = torch.zeros(size, dtype=torch.bool)
+    seen[start] = True
+    frontier, step = found, 0
+    while len(frontier) and len(found) < most and (hops is None or step < hops):
+        frontier = targets[ranges(starts[frontier], ends[frontier])].unique()
+        frontier = frontier[~seen[frontier]]
+        if not len(frontier) and hops is None:
+            frontier = (~seen).nonzero().flatten()[:1]
+        seen[frontier] = True
+        found, step = torch.cat([found, frontier]), step + 1
+    return found[:most]
+
+
+def layout(size: int, edges: Sequence[tuple[int, int]]) -> npt.NDArray[np.float64]:
+    """Return a position in the picture for each node, (size, 2); the same for the same graph."""
+    import networkx as nx  # noqa: PLC0415 - takes a while, and only drawing needs it
+
+    graph = nx.Graph()
+    graph.add_nodes_from(range(size))
+    graph.add_edges_from(edges)
+    placed = nx.spring_layout(graph, seed=0, iterations=100)
+    places = np.array([placed[k] for k in range(size)]).reshape(-1, 2)
+    low, span = places.min(0), np.ptp(places, 0)
+    return MARGIN + (places - low) / np.where(span > 0, span, 1.0) * (SIZE - 2 * MARGIN)
+
+
+def svg(edges: Tensor, kept: Tensor, names: list[tuple[int, str]], caption: str, ring: int | None = None) -> str:
+    """Return a figure of the nodes `kept` and the edges among them.
+
+    Args:
+        edges: int64 (2, E), both directions.
+        kept: int64 (n,), the nodes to draw.
+        names: a colour's number (-1: grey) and a tooltip for each of them.
+        caption: the line below.
+        ring: which of them to ring, or None.
+    """
+    place = {k: at for at, k in enumerate(kept.tolist())}
+    pairs = [(place[a], place[b]) for a, b in edges.T.tolist() if a < b and a in place and b in place]
+    parts = []
+    if len(kept):
+        positions = layout(len(kept), pairs)
+        parts = [_line(positions[a], positions[b]) for a, b in pairs]
+        parts += [_circle(positions[at], *name, ringed=at == ring) for at, name in enumerate(names)]
+    return (
+        f'<figure class="graph"><svg viewBox="0 0 {SIZE} {SIZE}" width="{SIZE}" height="{SIZE}" role="img">'
+        f"{''.join(parts)}</svg><figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _line(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> str:
+    return f'<line x1="{a[0]:.1f}" y1="{a[1]:.1f}" x2="{b[0]:.1f}" y2="{b[1]:.1f}" stroke="#888"/>'
+
+
+def _circle(at: npt.NDArray[np.float64], colour: int, tooltip: str, *, ringed: bool) -> str:
+    fill = COLOURS[colour % len(COLOURS)] if colour >= 0 else GREY
+    edge = 'stroke="#000" stroke-width="2.5"' if ringed else 'stroke="#fff"'
+    return (
+        f'<circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="{7 if ringed else 5}" fill="{fill}" {edge}>'
+        f"<title>{escape(tooltip)}</title></circle>"
+    )

@@ -1,0 +1,196 @@
+"""A table as a problem of a comparison: `load` reads and checks it once, `TableProblem.prepare` fits one split."""
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mixkit.comparison.problems import DataError, IntArray, LoadOptions, Prepared, Recipe, Split
+from mixkit.placement import AtSite
+from mixkit.tasks import MultiClass, Regression
+from mixkit_tabular.batch import TableBatch
+from mixkit_tabular.columns import Roles, infer_roles, listed, looks_grouped
+from mixkit_tabular.network import network_from_card
+from mixkit_tabular.preprocess import CLIP, TablePreprocessor
+from mixkit_tabular.readers import Table, read_table
+from mixkit_tabular.show import show_row
+from mixkit_tabular.target import make_groups, make_target, resolve_column
+
+
+@dataclass(eq=False)
+class TableProblem:
+    """One table with its target (the attributes of `Problem`, and what `prepare` needs).
+
+    Attributes:
+        features: the rows that have a target; feature columns only.
+        roles: feature columns by kind.
+        target: name of the target column.
+        columns: names of all columns of the file, in its order.
+        header: whether the file named its columns.
+    """
+
+    name: str
+    title: str
+    notes: tuple[str, ...]
+    labels: npt.NDArray[Any]
+    classes: tuple[str, ...]
+    groups: IntArray | None
+    grouped_look: str | None
+    features: pd.DataFrame
+    roles: Roles
+    target: str
+    columns: tuple[str, ...]
+    header: bool = True
+    modality: str = "table"
+    official: Split | None = None
+
+    def prepare(self, train: IntArray) -> Prepared:
+        """Fit preprocessing, and for regression the scale of the target, on rows `train`."""
+        preprocessor = TablePreprocessor.fit(self.features.iloc[train], self.roles)
+        task = (
+            MultiClass(len(self.classes)) if self.classes else Regression.fitted(torch.from_numpy(self.labels[train]))
+        )
+        targets = task.encode(torch.from_numpy(self.labels))
+        card = {
+            "modality": self.modality,
+            "target": self.target,
+            "classes": list(self.classes),
+            "columns": list(self.columns),
+            "header": self.header,
+            "preprocessing": preprocessor.card(),
+            "network": network_card(preprocessor, targets.shape[1], len(train)),
+            "training_rows": len(train),
+        }
+        if isinstance(task, Regression):
+            card |= {"mean": list(task.mean), "scale": list(task.scale)}
+        return assemble(card, preprocessor, preprocessor.transform(self.features), targets)
+
+
+def load(path: Path, options: LoadOptions) -> TableProblem:
+    """Read a table and decide on target, groups and features; each decision is in the problem's notes.
+
+    Args:
+        path: CSV, TSV or ARFF, plain or gzipped, or Parquet.
+        options: `target` (name, or position from 0 or from -1 backwards; for ARFF the last attribute if not given),
+            `header`, `group_by` (name or position).
+
+    Raises:
+        DataError: the table or an option can't be used; the message says why and names a way out.
+    """
+    table = read_table(path, header=options.header)
+    names = list(table.frame.columns)
+    target, notes = _target_name(table, names, options)
+    labelled = make_target(table.frame[target])
+    features = table.frame.loc[labelled.kept].drop(columns=target).reset_index(drop=True)
+    groups, look = None, looks_grouped(features)
+    notes = (*notes, *labelled.notes)
+    if options.group_by is not None:
+        column = resolve_column(names, options.group_by, "--group-by")
+        if column == target:
+            raise DataError(f"--group-by must not be the target, got {column!r} for both")
+        (groups, group_notes), look = make_groups(features.pop(column)), None
+        notes += group_notes
+    roles = infer_roles(features)
+    used = [*roles.numeric, *roles.categorical]
+    if not used:
+        raise DataError(f"{path} must have a usable feature beside the target {target!r}, got none; {_why(roles)}")
+    notes = (*table.notes, *notes, *roles.notes, *_copies(features[used]))
+    name = re.sub(r"[^\w.-]+", "-", table.name).strip("-.") or "table"
+    return TableProblem(
+        name, describe(name, len(features), roles, labelled.classes), notes, labelled.labels, labelled.classes,
+        groups, look, features[used], roles, target, tuple(names), options.header,
+    )  # fmt: skip
+
+
+def assemble(card: dict[str, Any], preprocessor: TablePreprocessor, rows: TableBatch, targets: Tensor) -> Prepared:
+    """Return what a run needs from a card, its preprocessing, preprocessed rows and targets (n, K)."""
+    task = (
+        MultiClass(len(card["classes"])) if card["classes"] else Regression(tuple(card["mean"]), tuple(card["scale"]))
+    )
+    values = preprocessor.values
+    return Prepared(
+        task=task,
+        targets=targets,
+        batch=rows.rows,
+        model=partial(network_from_card, card["network"]),
+        place=AtSite("embed"),
+        sites=("body.0", "body.1"),
+        recipe=recipe(card["training_rows"], len(card["classes"])),
+        show=partial(show_row, preprocessor),
+        card=card,
+        continuous=partial(_values, values) if values else None,
+        with_continuous=partial(_with_values, values) if values else None,
+        bounds=(-CLIP, CLIP),
+    )
+
+
+def network_card(preprocessor: TablePreprocessor, outputs: int, rows: int) -> dict[str, Any]:
+    """Size the network by the number of training rows."""
+    return {
+        "values": preprocessor.values,
+        "marks": preprocessor.marks,
+        "cardinalities": list(preprocessor.cardinalities),
+        "outputs": outputs,
+        "width": 128 if rows < 2000 else 256,
+        "depth": 3,
+        "dropout": 0.15,
+    }
+
+
+def recipe(rows: int, classes: int) -> Recipe:
+    """Choose epochs and batch size by the number of training rows, the learning rate by the task (0: regression).
+
+    >>> [(r.epochs, r.batch_size) for r in (recipe(n, 2) for n in (200, 1000, 5000, 50000))]
+    [(75, 64), (50, 128), (31, 128), (20, 256)]
+    """
+    batch_size = 64 if rows < 300 else 128 if rows < 10000 else 256
+    # regression gains from longer and faster training; small tables of classes overfit by it
+    pace, learning_rate = (100, 3e-3) if not classes else (50, 1e-3 if rows < 1000 else 2e-3)
+    epochs = round(max(20, min(1.5 * pace, pace * (1000 / max(rows, 1)) ** 0.3)))
+    return Recipe(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=1e-2)
+
+
+def describe(name: str, rows: int, roles: Roles, classes: tuple[str, ...]) -> str:
+    """Return a title of one line."""
+    what = f"{len(classes)} classes" if classes else "regression"
+    return (
+        f"{name}: {rows:,} rows, {len(roles.numeric)} numeric and {len(roles.categorical)} categorical columns, {what}"
+    )
+
+
+def _target_name(table: Table, names: list[str], options: LoadOptions) -> tuple[str, tuple[str, ...]]:
+    notes = ("--label-from was ignored: it is for files, a table's label is a column",) if options.label_from else ()
+    if options.target is not None:
+        return resolve_column(names, options.target, "--target"), notes
+    if table.default_target is None:
+        raise DataError(
+            f"a table needs --target, the column to predict (a name or a position, -1 for the last); "
+            f"the columns are {listed(names)}"
+        )
+    usual = f"the last attribute, {table.default_target!r}, is the target, as usual in ARFF; --target chooses another"
+    return table.default_target, (*notes, usual)
+
+
+def _why(roles: Roles) -> str:
+    return "; ".join(roles.notes) or "there is no other column"
+
+
+def _copies(features: pd.DataFrame) -> tuple[str, ...]:
+    count = int(features.duplicated().sum())
+    if not count:
+        return ()
+    return (f"{count} rows repeat the features of an earlier row; copies may stand on both sides of a split",)
+
+
+def _values(count: int, inputs: TableBatch) -> Tensor:
+    return inputs.numeric[:, :count]
+
+
+def _with_values(count: int, inputs: TableBatch, values: Tensor) -> TableBatch:
+    return TableBatch(torch.cat([values, inputs.numeric[:, count:]], dim=1), inputs.codes)

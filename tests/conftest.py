@@ -1,0 +1,42 @@
+"""What the core's tests share: bounded hypothesis, a seeded generator, pairings, a look at global generators."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from mixkit import Pairing
+
+# the same examples every time and nothing written beside the tests: a failure is a fact about the commit
+settings.register_profile("mixkit", max_examples=30, deadline=None, derandomize=True, database=None)
+settings.load_profile("mixkit")
+
+
+@pytest.fixture
+def generator():
+    """Return a seeded CPU generator."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def rotate():
+    """Return (size, lam) -> the pairing in which i mixes with i + 1: nobody with itself."""
+
+    def pairing(size, lam):
+        shares = torch.as_tensor(lam, dtype=torch.float32).expand(size).clone()
+        return Pairing((torch.arange(size) + 1) % size, shares)
+
+    return pairing
+
+
+@pytest.fixture
+def global_state():
+    """Return () -> the states of torch's, NumPy's and Python's global generators, comparable with ==."""
+
+    def state():
+        name, keys, *rest = np.random.get_state()  # noqa: NPY002 - the global one is what is looked at
+        return torch.get_rng_state().tolist(), (name, keys.tolist(), *rest), random.getstate()
+
+    return state
