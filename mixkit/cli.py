@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mixkit.comparison.problems import DataError
+from mixkit.comparison.problems import DataError, WorkerDied
 from mixkit.method import method as find_method
 from mixkit.method import methods as all_methods
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from mixkit.comparison.problems import DataError
 
-_SEPARATORS = "_-. "
+_SEPARATORS = "_. -"  # the hyphen last: it means itself there in a set of characters
 _POSITIONS = 4
 
 
@@ -101,7 +101,7 @@ def _candidate_patterns(names: Sequence[str]) -> list[str]:
     used = [mark for mark in _SEPARATORS if sum(mark in stem for stem in stems) * 2 >= len(stems)]
     if not used:
         return []
-    marks = "".join(re.escape(mark) if mark in "-" else mark for mark in used)
+    marks = "".join(used)
     gap = f"[{marks}]" if len(used) > 1 or marks == "." else marks
     part = f"[^{marks}]+"
     words = Counter(word for stem in stems for word in set(re.split(f"[{marks}]", stem)))

@@ -117,6 +117,18 @@ class Mixer:
             self._worker_generators[worker.seed] = derived_generator(seed, rank(), worker.seed % 2**63)
         return self._worker_generators[worker.seed]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what goes to a loader's worker where processes are spawned; torch cannot send a generator there."""
+        generator = (self.generator.initial_seed(), self.generator.get_state().numpy().tobytes())
+        return {**self.__dict__, "generator": generator, "_worker_generators": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        seed, words = state["generator"]
+        generator = torch.Generator().manual_seed(seed)
+        generator.set_state(torch.frombuffer(bytearray(words), dtype=torch.uint8))
+        self.__dict__.update(state, generator=generator)
+        self._progress.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
 
 def checked_samples(samples: Any) -> list[Any]:
     """Return `samples` if they are a list of (input, label) pairs.

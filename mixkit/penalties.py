@@ -6,9 +6,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
+from mixkit.forward_mode import directional
 from mixkit.plan import Plan
+from mixkit.sites import unwrapped
 from mixkit.tasks import Task, positive
 
 
@@ -79,9 +80,8 @@ class ForwardMode:
     """q = (g(f) - y) . J_f (mean - x), accurate (eq. 4), by forward-mode differentiation: one more forward pass.
 
     f is a function of one sample: BatchNorm's batch statistics count as constants.  (As functions of the batch they
-    would undo the very move towards the mean, and q would be 0 behind any linear layer.)  To that end a model with
-    BatchNorm in training runs every row twice, with opposite tangents, which cancel in the statistics; their running
-    averages are updated once more.
+    would undo the very move towards the mean, and q would be 0 behind any linear layer.)  Their running averages are
+    updated once more.  Fused attention has no forward-mode rule in torch and raises: take `FiniteDifference`.
 
     NOTE[DIFF] The released code takes q from a double backward pass.  Without BatchNorm that is the same number; with
     it, its q_i holds what moving sample i does to all losses of the batch.
@@ -102,15 +102,8 @@ class ForwardMode:
             ValueError: inputs are no float tensor.
         """
         inputs = float_inputs(step.inputs)
-        size, direction = len(inputs), towards_mean(inputs, self.mean)
-        if has_batch_statistics(step.model):
-            inputs, direction = torch.cat([inputs, inputs]), torch.cat([direction, -direction])
-        with forward_ad.dual_level():
-            # torch leaves these two untyped
-            dual = forward_ad.make_dual(inputs, direction)  # type: ignore[no-untyped-call]
-            logits, tangent = forward_ad.unpack_dual(step.model(dual))  # type: ignore[no-untyped-call]
-        assert tangent is not None
-        return slope(step, logits[:size], tangent[:size], self.detach_error)
+        logits, tangent = directional(unwrapped(step.model), inputs, towards_mean(inputs, self.mean))
+        return slope(step, logits, tangent, self.detach_error)
 
 
 @dataclass(frozen=True)
@@ -250,12 +243,6 @@ def slope(step: Step, logits: Tensor, tangent: Tensor, detach_error: bool) -> Te
     error = step.task.error(logits, step.targets, step.weights)
     error = error.detach() if detach_error else error
     return -(error * tangent.to(error.dtype)).flatten(1).sum(1)
-
-
-def has_batch_statistics(model: nn.Module) -> bool:
-    """Return whether `model` normalises rows by statistics of their batch."""
-    norms = (module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
-    return any(norm.training or norm.running_mean is None for norm in norms)
 
 
 def random_state(device: torch.device) -> Tensor:

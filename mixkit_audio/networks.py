@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from mixkit_audio.backend import MelSpectrogram
 
-_FLOOR = 1e-6
+# About the power of a quiet room: padded silence then looks like recorded silence, whatever the recording chain.
+_FLOOR = 1e-4
 
 
 class LogMel(nn.Module):

@@ -169,7 +169,7 @@ def _overlap_add(source: Signal, control: Signal, gain: Callable[[Signal, Signal
     starts = np.arange(0, len(padded) - _WINDOW, _HOP)
     frames = padded[starts[:, None] + np.arange(_WINDOW)] * np.hanning(_WINDOW + 1)[:-1]
     middles = np.clip(starts - _WINDOW // 2, 0, len(source) - 1)
-    frequencies: Signal = np.arange(_WINDOW // 2 + 1) * (_RATE / _WINDOW)
+    frequencies: Signal = np.linspace(0, _RATE / 2, _WINDOW // 2 + 1)
     filtered = np.fft.irfft(np.fft.rfft(frames) * gain(control[middles], frequencies), _WINDOW)
     result: Signal = np.zeros(len(padded))
     np.add.at(result, starts[:, None] + np.arange(_WINDOW), filtered)

@@ -94,8 +94,9 @@ def around(edges: Tensor, size: int, *, start: int, most: int, hops: int | None 
     seen[start] = True
     frontier, step = found, 0
     while len(frontier) and len(found) < most and (hops is None or step < hops):
-        frontier = targets[ranges(starts[frontier], ends[frontier])].unique()
-        frontier = frontier[~seen[frontier]]
+        reached = torch.zeros_like(seen)
+        reached[targets[ranges(starts[frontier], ends[frontier])]] = True
+        frontier = (reached & ~seen).nonzero().flatten()
         if not len(frontier) and hops is None:
             frontier = (~seen).nonzero().flatten()[:1]
         seen[frontier] = True
@@ -113,7 +114,8 @@ def layout(size: int, edges: Sequence[tuple[int, int]]) -> npt.NDArray[np.float6
     placed = nx.spring_layout(graph, seed=0, iterations=100)
     places = np.array([placed[k] for k in range(size)]).reshape(-1, 2)
     low, span = places.min(0), np.ptp(places, 0)
-    return MARGIN + (places - low) / np.where(span > 0, span, 1.0) * (SIZE - 2 * MARGIN)
+    scaled: npt.NDArray[np.float64] = (places - low) / np.where(span > 0, span, 1.0)
+    return MARGIN + scaled * (SIZE - 2 * MARGIN)
 
 
 def svg(edges: Tensor, kept: Tensor, names: list[tuple[int, str]], caption: str, ring: int | None = None) -> str:

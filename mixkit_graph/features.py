@@ -22,8 +22,8 @@ class NodeFeatures:
         known: for each label the values that the whole data set has; one without a column is all zeros.
         mean: centre of each attribute.
         scale: positive scale of each attribute.
-        max_degree: degrees 0 .. max_degree have a column each, the last one also holds what is above; None: degrees have
-            no columns, because nodes have labels or attributes.
+        max_degree: degrees 0 .. max_degree have a column each, the last one also holds what is above; None: degrees
+            have no columns, because nodes have labels or attributes.
     """
 
     values: tuple[tuple[int, ...], ...]

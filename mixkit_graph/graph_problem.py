@@ -1,7 +1,7 @@
 """Classification of whole graphs as a problem of a comparison."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class GraphProblem:
 
     Attributes:
         graphs: all graphs.
-        epochs: how long to train; None: chosen by the number of training graphs.
+        recipe: how to train; None: chosen by the number of training graphs.
     """
 
     name: str
@@ -36,7 +36,7 @@ class GraphProblem:
     labels: IntArray
     classes: tuple[str, ...]
     graphs: GraphSet
-    epochs: int | None = None
+    recipe: Recipe | None = None
     groups: IntArray | None = None
     grouped_look: str | None = None
     official: Split | None = None
@@ -51,8 +51,7 @@ class GraphProblem:
             "classes": list(self.classes),
             "features": features.card(),
             "network": {"features": features.width, "outputs": len(self.classes), "hidden": HIDDEN},
-            "training_rows": len(train),
-            "epochs": self.epochs,
+            "recipe": asdict(self.recipe or default_recipe(len(train))),
         }
         return assemble(card, self.graphs, MultiClass(len(self.classes)).encode(self.labels))
 
@@ -102,20 +101,19 @@ def assemble(card: Mapping[str, Any], graphs: GraphSet, targets: Tensor) -> Prep
         model=partial(GraphNet, **card["network"]),
         place=AtSite("readout"),
         sites=("head.0",),
-        recipe=recipe(card["training_rows"], card["epochs"]),
+        recipe=Recipe(**card["recipe"]),
         show=partial(show_graph, features),
         card=card,
     )
 
 
-def recipe(rows: int, epochs: int | None = None) -> Recipe:
-    """Choose epochs, where not given, and batch size by the number of training graphs.
+def default_recipe(rows: int) -> Recipe:
+    """Choose epochs and batch size by the number of training graphs.
 
-    >>> [(r.epochs, r.batch_size) for r in map(recipe, (150, 900, 4000))]
+    >>> [(r.epochs, r.batch_size) for r in map(default_recipe, (150, 900, 4000))]
     [(60, 32), (30, 64), (15, 64)]
     """
-    if epochs is None:
-        epochs = 60 if rows < 500 else 30 if rows < 2000 else 15
+    epochs = 60 if rows < 500 else 30 if rows < 2000 else 15
     return Recipe(epochs=epochs, batch_size=32 if rows < 500 else 64, learning_rate=2e-3, weight_decay=1e-2)
 
 

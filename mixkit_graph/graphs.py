@@ -125,9 +125,10 @@ def graph_set(
 
 
 def undirected(edges: Tensor, size: int) -> Tensor:
-    """Return the edges (2, E) between `size` nodes in both directions, sorted by source, without loops and repetitions."""
+    """Return the edges (2, E) between `size` nodes in both directions, sorted, without loops and repetitions."""
     edges = edges[:, edges[0] != edges[1]]
-    keys = torch.cat([edges[0] * size + edges[1], edges[1] * size + edges[0]]).unique()
+    keys = torch.cat([edges[0] * size + edges[1], edges[1] * size + edges[0]])
+    keys = torch.unique(keys)
     return torch.stack([keys // size, keys % size]) if len(keys) else torch.empty(2, 0, dtype=torch.long)
 
 
@@ -143,5 +144,3 @@ def _check_edges(edges: Tensor, graph: Tensor) -> None:
             f"edges must stay inside one graph, got {tuple(edges[:, bad].tolist())} "
             f"between graphs {int(graph[edges[0, bad]])} and {int(graph[edges[1, bad]])}"
         )
-
-

@@ -1,9 +1,10 @@
 """The two networks: `GraphNet` classifies graphs, `NodeNet` nodes of one graph.
 
-In both, what follows the site where samples are mixed works row by row on whatever rows arrive: a hook there may hand on
-more rows than there are samples (clean ones beside the mixed ones).
+In both, what follows the site where samples are mixed works row by row on whatever rows arrive: a hook there may hand
+on more rows than there are samples (clean ones beside the mixed ones).
 """
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -96,7 +97,7 @@ class GraphNet(nn.Module):
     def __init__(self, features: int, outputs: int, *, hidden: int = 32, layers: int = 3) -> None:
         super().__init__()
         widths = [features] + [hidden] * layers
-        self.layers = nn.ModuleList(GraphIsomorphismLayer(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(GraphIsomorphismLayer(a, b) for a, b in pairwise(widths))
         self.readout = Readout(hidden * layers)
         self.head = nn.Sequential(nn.Linear(hidden * layers, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
@@ -135,7 +136,8 @@ class GraphConvolution(nn.Module):
         dtype = self.weight.dtype
         # sparse products have no half-precision kernels on every device
         with torch.autocast(self.weight.device.type, enabled=False):
-            return torch.sparse.mm(adjacency.to(dtype), x.to(dtype) @ self.weight) + self.bias
+            out: Tensor = torch.sparse.mm(adjacency.to(dtype), x.to(dtype) @ self.weight) + self.bias
+        return out
 
 
 class SelectRows(nn.Module):
@@ -177,7 +179,7 @@ class NodeNet(nn.Module):
 
 
 def dropped(x: Tensor, probability: float) -> Tensor:
-    """Return `x`, sparse and coalesced or dense, after dropout; zeros stay zeros, so only stored values are drawn for."""
+    """Return `x`, sparse and coalesced or dense, after dropout; of a sparse one only stored values are drawn for."""
     if probability == 0:
         return x
     if not x.is_sparse:

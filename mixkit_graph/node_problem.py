@@ -20,7 +20,9 @@ from mixkit_graph.networks import NodeNet
 from mixkit_graph.nodes import NodeGraph, NodeRows, node_graph
 from mixkit_graph.planetoid import read_planetoid
 
-TRANSDUCTIVE = "transductive: the graph and the features of all nodes are seen in training, labels of training nodes only"
+TRANSDUCTIVE = (
+    "transductive: the graph and the features of all nodes are seen in training, labels of training nodes only"
+)
 
 
 @dataclass(eq=False)
@@ -53,7 +55,9 @@ class NodeProblem:
     def prepare(self, train: IntArray) -> Prepared:
         """Return what a run needs; nothing is fitted, `train` only says whose classes a drawing may show."""
         graph = node_graph(self.x, self.edges)
-        labels = torch.from_numpy(self.labels if self.labelled is None else np.where(self.labelled, self.labels, MISSING))
+        labels = torch.from_numpy(
+            self.labels if self.labelled is None else np.where(self.labelled, self.labels, MISSING)
+        )
         known = torch.full_like(labels, -1)
         known[torch.as_tensor(train)] = labels[torch.as_tensor(train)]
         card = {
@@ -78,7 +82,7 @@ def load_nodes(folder: Path, name: str) -> NodeProblem:
     if found < 2:
         raise DataError(f"{folder}/ind.{name}.* must have at least 2 classes, got {found}")
     size, without = len(data.labels), int((~data.labelled).sum())
-    notes = (TRANSDUCTIVE,)
+    notes: tuple[str, ...] = (TRANSDUCTIVE,)
     if without:
         notes += (f"{without} nodes have no label: part of the graph, but in no split",)
     return NodeProblem(

@@ -29,8 +29,10 @@ class NodeGraph:
         if device == self.x.device:
             return self
         if device not in self._moved:
-            tensors = (t.to(device, non_blocking=non_blocking) for t in (self.x, self.adjacency, self.edges))
-            self._moved[device] = NodeGraph(*tensors)
+            x, adjacency, edges = (
+                t.to(device, non_blocking=non_blocking) for t in (self.x, self.adjacency, self.edges)
+            )
+            self._moved[device] = NodeGraph(x, adjacency, edges)
         return self._moved[device]
 
 
@@ -79,7 +81,7 @@ def node_graph(x: Tensor, edges: Tensor) -> NodeGraph:
     looped = torch.cat([edges, torch.arange(size).expand(2, -1)], 1)
     root = torch.bincount(looped[0], minlength=size).float().rsqrt()
     weights = root[looped[0]] * root[looped[1]]
-    words = x.to_sparse_coo().coalesce()
+    words = x.to_sparse().coalesce()
     sums = torch.zeros(size).index_add_(0, words.indices()[0], words.values().abs())
     shares = words.values() / sums[words.indices()[0]]
     return NodeGraph(_sparse(words.indices(), shares, tuple(x.shape)), _sparse(looped, weights, (size, size)), edges)

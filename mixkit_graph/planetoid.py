@@ -1,4 +1,4 @@
-"""One graph with labelled nodes in the raw layout of Planetoid (Yang et al. 2016, arXiv:1603.08861): ind.NAME.x and so on.
+"""One graph with labelled nodes in the raw layout of Planetoid (Yang et al. 2016, arXiv:1603.08861): ind.NAME.x, ...
 
 The files are Python pickles.  They are opened with an unpickler that knows arrays, sparse matrices and dictionaries
 only, so that a file from the net can't run code.
@@ -58,7 +58,7 @@ def read_planetoid(folder: Path, name: str) -> PlanetoidData:
     Nodes that are in none of them (CiteSeer has such) have neither features nor a label.
 
     Raises:
-        DataError: a file is missing or unreadable, holds something else than arrays, or the files contradict one another.
+        DataError: a file is missing or unreadable, holds something else than arrays, or the files do not fit.
     """
     parts = {part: _read(folder / f"ind.{name}.{part}") for part in PARTS}
     try:
@@ -71,7 +71,9 @@ def _assemble(name: str, parts: Mapping[str, Any]) -> PlanetoidData:
     """Put the parts together: rows of `allx` come first, row i of `tx` is node test.index[i]."""
     first, test = len(parts["ally"]), parts["test.index"]
     if len(test) != len(parts["ty"]) or len(np.unique(test)) != len(test) or test.min() < first:
-        raise ValueError(f"test.index must name each of the {len(parts['ty'])} rows of ty once, after the {first} of ally")
+        raise ValueError(
+            f"test.index must name each of the {len(parts['ty'])} rows of ty once, after the {first} of ally"
+        )
     size = max(int(test.max()) + 1, len(parts["graph"]))
     x = _rows_of(parts["allx"], np.arange(first), size) + _rows_of(parts["tx"], test, size)
     hot = np.zeros((size, parts["ally"].shape[1]))
@@ -141,20 +143,28 @@ class ArrayUnpickler(pickle.Unpickler):
         Raises:
             pickle.UnpicklingError: something else is asked for.
         """
-        if (module.split(".")[0], name) not in _ALLOWED:
+        wanted = (module.split(".", maxsplit=1)[0], name)
+        if wanted not in _ALLOWED:
             raise pickle.UnpicklingError(f"only arrays and dictionaries are expected, got {module}.{name}")
-        return _ALLOWED[module.split(".")[0], name]
+        return _ALLOWED[wanted]
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """Return the bytes that old pickle protocols write as text."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"only latin1 is expected, got {encoding}")
+    return text.encode("latin1")
 
 
 _ALLOWED = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    # the functions that rebuild arrays and numpy's numbers are private and have moved: asked from the objects themselves
+    # the functions that rebuild arrays and numpy's numbers are private and have moved: the objects know them
     ("numpy", "_reconstruct"): np.zeros(1).__reduce__()[0],
     ("numpy", "_frombuffer"): np.zeros(1).__reduce_ex__(5)[0],
     ("numpy", "scalar"): np.int64(0).__reduce__()[0],
     ("scipy", "csr_matrix"): sparse.csr_matrix,
     ("collections", "defaultdict"): defaultdict,
-    ("__builtin__", "list"): list,
-    ("builtins", "list"): list,
+    ("_codecs", "encode"): _latin1,
+    **{(module, kind.__name__): kind for module in ("__builtin__", "builtins") for kind in (list, bytes)},
 }

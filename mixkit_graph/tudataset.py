@@ -48,7 +48,7 @@ def tu_names(folder: Path) -> list[str]:
 
 
 def read_tu(folder: Path, name: str, *, labelled: bool = True) -> TuData:
-    """Read NAME_A.txt, NAME_graph_indicator.txt, NAME_graph_labels.txt and, where they exist, node labels and attributes.
+    """Read NAME_A.txt, NAME_graph_indicator.txt, NAME_graph_labels.txt and node labels and attributes, if any.
 
     Args:
         folder: where the files lie.
@@ -78,7 +78,7 @@ def read_tu(folder: Path, name: str, *, labelled: bool = True) -> TuData:
         )
     except ValueError as error:
         raise DataError(f"{stem}_A.txt (its nodes numbered from 0): {error}") from error
-    return TuData(name, graphs, labels, classes, _notes(stem, graphs, len(edges)))
+    return TuData(name, graphs, labels, classes, _notes(stem, graphs, edges))
 
 
 def _labels(stem: Path, *, labelled: bool) -> tuple[npt.NDArray[np.int64] | None, tuple[str, ...]]:
@@ -119,7 +119,7 @@ def _numbers(stem: Path, part: str, dtype: type, *, columns: int | None = None) 
         text = path.read_text()
         if not text.strip():
             return np.empty((0, columns or 1), dtype)
-        values = np.loadtxt(text.splitlines(), dtype, delimiter=",", ndmin=2, comments=None)
+        values: npt.NDArray[Any] = np.loadtxt(text.splitlines(), dtype, delimiter=",", ndmin=2, comments=None)
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing; the raw files of a TU data set belong together") from error
     except (OSError, ValueError) as error:
@@ -129,15 +129,16 @@ def _numbers(stem: Path, part: str, dtype: type, *, columns: int | None = None) 
     return values
 
 
-def _notes(stem: Path, graphs: GraphSet, listed: int) -> tuple[str, ...]:
-    """Return what a reader must know about how the files were taken."""
+def _notes(stem: Path, graphs: GraphSet, edges: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    """Return what a reader must know about how the files were taken; `edges` (E, 2) as they are listed."""
     notes = []
     unused = [part for part in ("edge_labels", "edge_attributes") if Path(f"{stem}_{part}.txt").exists()]
     if unused:
         notes.append(f"{' and '.join(unused).replace('_', ' ')} are not used")
-    if graphs.edges.shape[1] != listed:
-        notes.append(
-            f"{listed:,} edges are listed, {graphs.edges.shape[1]:,} are used: "
-            "each in both directions, without loops and repetitions"
-        )
+    distinct = len(np.unique(edges[edges[:, 0] != edges[:, 1]], axis=0))
+    if distinct < len(edges):
+        notes.append(f"{len(edges) - distinct:,} loops and repetitions among the edges were left out")
+    added = graphs.edges.shape[1] - distinct
+    if added:
+        notes.append(f"{added:,} edges are listed in one direction only: taken as undirected")
     return tuple(notes)

@@ -16,11 +16,12 @@ from mixkit_tabular.readers import read_table
 def restore(card: Mapping[str, Any], path: Path, options: LoadOptions) -> tuple[Prepared, list[str]]:
     """Read the table at `path` and preprocess it as `card` says.
 
-    Columns are found by name; further columns, also the target, are not looked at.  A table without a header is read
-    without one again, with or without the target column.
+    Columns are found by name; the target, if it is there, and further columns are not looked at.  A table without a
+    header is read without one again, with or without the target column.
 
     Returns:
-        The preprocessed rows, with targets of zeros, and row numbers from 0 as names.
+        The preprocessed rows, with targets of zeros, and row numbers from 0 as names.  `ignored_columns` of the new
+        card lists columns that training did not have.
 
     Raises:
         DataError: the table can't be read, or columns are missing; the message lists them.
@@ -32,7 +33,9 @@ def restore(card: Mapping[str, Any], path: Path, options: LoadOptions) -> tuple[
     preprocessor = TablePreprocessor.from_card(card["preprocessing"])
     rows = preprocessor.transform(frame)
     targets = torch.zeros(len(rows), card["network"]["outputs"])
-    return assemble(dict(card), preprocessor, rows, targets), [str(i) for i in range(len(frame))]
+    ignored = [name for name in frame.columns if name not in set(card["columns"])]
+    prepared = assemble({**card, "ignored_columns": ignored}, preprocessor, rows, targets)
+    return prepared, [str(i) for i in range(len(frame))]
 
 
 def _with_positions(frame: pd.DataFrame, columns: list[str], target: str) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """The column to predict and the column that groups rows: found by name or position, turned into labels and codes."""
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mixkit.comparison.problems import DataError, IntArray
+from mixkit.method import did_you_mean
 from mixkit_tabular.columns import is_date, is_numeric, is_scalar, listed
 from mixkit_tabular.readers import level_name
 
@@ -50,9 +50,8 @@ def resolve_column(names: list[str], wanted: str, option: str) -> str:
         raise DataError(f"{option} must be a column or a position below {len(names)}, got {wanted}") from None
     except ValueError:
         pass
-    folded = {name.casefold(): name for name in names}
-    close = difflib.get_close_matches(wanted.casefold(), folded, n=1)
-    hint = f"; did you mean {folded[close[0]]!r}?" if close else ""
+    same = [name for name in names if name.casefold() == wanted.strip().casefold()]
+    hint = did_you_mean(same[0] if same else wanted, names) or "."
     raise DataError(f"{option} must name a column, got {wanted!r}{hint} The columns are {listed(names)}")
 
 
@@ -73,7 +72,9 @@ def make_target(column: pd.Series) -> Target:
     if not len(values):
         raise DataError(f"target {column.name!r} must have values, got none; choose another --target")
     if not is_scalar(values):
-        raise DataError(f"target {column.name!r} must be a label or a number, got {type(values.iloc[0]).__name__} values")
+        raise DataError(
+            f"target {column.name!r} must be a label or a number, got {type(values.iloc[0]).__name__} values"
+        )
     if is_date(values):
         raise DataError(f"target {column.name!r} must be a label or a number, got dates; add a column of numbers")
     labels, classes, note = _numbers(values) if is_numeric(values) else _classes(values)

@@ -97,7 +97,7 @@ def read_delimited(path: Path, *, header: bool) -> tuple[pd.DataFrame, tuple[str
         )
     names = _column_names(first, second or first, path) if header else [str(i) for i in range(len(first))]
     frame = _parse(text, delimiter, names, consumed if header else 0, path)
-    frame, comma_notes = _decimal_commas(frame, delimiter)
+    frame, comma_notes = _second_look(frame, delimiter)
     return frame, notes + comma_notes + _header_notes(first, frame, header)
 
 
@@ -169,19 +169,28 @@ def _parse(text: str, delimiter: str, names: list[str], skip: int, path: Path) -
         raise DataError(f"{path} can't be read as a table of {len(names)} columns: {reason}") from None
 
 
-def _decimal_commas(frame: pd.DataFrame, delimiter: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Turn columns of "3,14" into numbers, where a comma can't be the delimiter."""
+def _second_look(frame: pd.DataFrame, delimiter: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read words again without blanks around them, and "3,14" as a number where a comma can't be the delimiter."""
     changed: dict[str, pd.Series] = {}
-    for name in frame.columns if delimiter != "," else ():
-        cells = frame[name].dropna()
-        if pd.api.types.is_numeric_dtype(cells.dtype) or not len(cells):
+    commas: list[str] = []
+    for name in frame.columns:
+        if pd.api.types.infer_dtype(frame[name], skipna=True) != "string":
             continue
-        text = cells.astype(str).str.strip()
-        if text.str.fullmatch(_DECIMAL_COMMA.pattern).all() and text.str.contains(r"\d").all():
-            changed[name] = text.str.replace(",", ".").astype(float).reindex(frame.index)
-    if not changed:
-        return frame, ()
-    return frame.assign(**changed), (f"decimal commas were read in {', '.join(map(repr, changed))}",)
+        text = frame[name].astype(object).map(str.strip, na_action="ignore")
+        text = text.where(~text.isin(MISSING) & text.notna(), None)
+        known = text.dropna().astype(str)
+        if (
+            delimiter != ","
+            and len(known)
+            and known.str.fullmatch(_DECIMAL_COMMA.pattern).all()
+            and known.str.contains(r"\d").all()
+        ):
+            known = known.str.replace(",", ".")
+            commas.append(name)
+        numeric = known.map(is_number).all()
+        changed[name] = known.astype(float).reindex(frame.index) if numeric else text
+    note = (f"decimal commas were read in {', '.join(map(repr, commas))}",) if commas else ()
+    return frame.assign(**changed), note
 
 
 def _header_notes(first: list[str], frame: pd.DataFrame, header: bool) -> tuple[str, ...]:

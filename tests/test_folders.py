@@ -124,8 +124,11 @@ def test_file_that_group_by_does_not_match_is_a_group_of_its_own(tmp_path):
         ({"label_from": "(?P<label>.*"}, r"--label-from must be a regular expression, got '\(\?P<label>\.\*'"),
         ({"label_from": "(.*)_"}, "--label-from must contain a group named label"),
         ({"label_from": "^(?P<label>x)"}, r"--label-from must match file names.*'a_1\.txt'"),
-        ({"label_from": "^(?P<label>.)", "group_by": "speaker"}, "--group-by must be a regular expression with a group"),
-        ({"label_from": "^(?P<label>.)", "group_by": "(x)"}, r"--group-by must match file names.*'a_1\.txt'"),
+        (
+            {"label_from": "^(?P<label>.)", "group_by": "speaker"},
+            "--group-by must be a regular expression with a group",
+        ),
+        ({"label_from": "^(?P<label>.)", "group_by": "(q)"}, r"--group-by must match file names.*'a_1\.txt'"),
         ({"label_from": "_(?P<label>.)"}, "at least two classes, found only '1'"),
     ],
 )

@@ -33,7 +33,7 @@ def content(mixed, unit):
     derange=st.booleans(),
     seed=st.integers(0, 999),
 )
-def test_label_weight_is_the_content_kept_through_any_chain(size, grid, links, alpha, dtype, derange, seed):
+def test_label_weight_is_the_content_kept_through_any_chain(*, size, grid, links, alpha, dtype, derange, seed):
     x, unit = whose(size, grid, dtype)
     mix = Chain([Mix(policy, BetaPairs(alpha, derange=derange)) for policy in links])
     plan = mix.draw(x, torch.eye(size), torch.Generator().manual_seed(seed))

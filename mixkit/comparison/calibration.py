@@ -55,8 +55,9 @@ def _binned(probabilities: Array, labels: Array, bins: int) -> tuple[npt.NDArray
     index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     correct = probabilities.argmax(1) == labels
     count: npt.NDArray[np.int64] = np.bincount(index, minlength=bins).astype(np.int64)
-    sums = (np.bincount(index, weights, bins).astype(np.float64) for weights in (confidence, correct))
-    return count, next(sums), next(sums)
+    confidences: Floats = np.bincount(index, confidence, bins).astype(np.float64)
+    corrects: Floats = np.bincount(index, correct, bins).astype(np.float64)
+    return count, confidences, corrects
 
 
 def log_loss(probabilities: Array, labels: Array) -> float:

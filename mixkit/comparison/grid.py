@@ -15,7 +15,7 @@ import numpy as np
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from mixkit.comparison.problems import Prepared, Problem
+from mixkit.comparison.problems import Prepared, Problem, WorkerDied
 from mixkit.comparison.run import Arrays, Run, execute
 from mixkit.comparison.store import Record, Store
 
@@ -36,10 +36,6 @@ class Failure:
     repeat: int
     fold: int
     message: str
-
-
-class WorkerDied(Exception):
-    """A worker process was killed from outside."""
 
 
 @dataclass(frozen=True)

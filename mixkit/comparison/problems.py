@@ -128,7 +128,6 @@ class Adapter:
         restore: (card, path, options) -> (Prepared, names): the data at `path`, without labels, preprocessed as `card`
             says; names identify the rows in the predictions' table.
         default_methods: short list for a comparison, without "erm", which is always there.
-        methods: names of the methods that make sense for this modality.
     """
 
     modality: str
@@ -141,3 +140,7 @@ class Adapter:
 
 class DataError(Exception):
     """Data that cannot be used; the message tells the user what is wrong and the way out."""
+
+
+class WorkerDied(Exception):
+    """A worker process was killed from outside; the message tells the user the way out."""

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from mixkit.comparison.verdict import Floats, Rule, Spread, Verdict, check_finite, decide, unknown
+from mixkit.comparison.verdict import Rule, Spread, Verdict, check_finite, decide, unknown
 
 FEWEST_CELLS = 6
 
@@ -99,7 +99,4 @@ def detectable_before(
         spread = Spread(fixed=per_item, shrinking=0.0, fixed_degrees=n_test - 1)
     else:
         spread = Spread(fixed=per_item * n_test / n_train, shrinking=per_item)
-    detectable: Floats = Rule(compared, rope, level=level).smallest_detectable(
-        spread.error(cells), spread.degrees(cells)
-    )
-    return float(detectable)
+    return Rule(compared, rope, level=level).smallest_detectable(spread.error(cells), spread.degrees(cells))

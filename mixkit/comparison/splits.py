@@ -1,22 +1,21 @@
 """Which rows train, validate and test: cells of resampled splits, or of several seeds on an official split."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold
 
+from mixkit.comparison.groups import are_classes, group_folds
 from mixkit.comparison.problems import IntArray, Split
+from mixkit.comparison.validation import with_validation
 from mixkit.randomness import derived_seed
 
-VALIDATION_SHARE = 0.15
 SHUFFLE, TRAINING, VALIDATION = 1, 2, 3  # streams derived from the comparison's seed
 ATTEMPTS = 20
 Labels = npt.NDArray[Any]
-Folds = list[tuple[IntArray, IntArray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +68,10 @@ def resampled_cells(
     _check_counts(labels, codes, folds, repeats, classes)
     cells = []
     for repeat in range(repeats):
-        for fold, (rest, test) in enumerate(_outer(labels, codes, folds, (seed, SHUFFLE, repeat))):
-            train, validation = _inner(labels, codes, rest, (seed, VALIDATION, repeat, fold), classes)
+        for fold, test in enumerate(_outer(labels, codes, folds, (seed, SHUFFLE, repeat))):
+            rest = np.setdiff1d(np.arange(len(labels)), test)
+            generator = np.random.default_rng(derived_seed(seed, VALIDATION, repeat, fold))
+            train, validation = with_validation(rest, labels, codes, generator)
             cells.append(Cell(repeat, fold, derived_seed(seed, TRAINING, repeat, fold), train, validation, test))
     return cells
 
@@ -109,7 +110,8 @@ def official_cells(
     for repeat in range(seeds):
         train, validation = parts["train"], parts.get("validation")
         if validation is None:
-            train, validation = _inner(labels, codes, train, (seed, VALIDATION, repeat, 0), classes)
+            generator = np.random.default_rng(derived_seed(seed, VALIDATION, repeat, 0))
+            train, validation = with_validation(train, labels, codes, generator)
         cells.append(Cell(repeat, 0, derived_seed(seed, TRAINING, repeat, 0), train, validation, parts["test"]))
     return cells
 
@@ -142,8 +144,8 @@ def _check_counts(labels: Labels, codes: IntArray | None, folds: int, repeats: i
     if units < 3:
         raise ValueError(f"there must be at least 3 {what}, to train, to validate and to test, got {units}")
     if units < folds:
-        raise ValueError(f"there must be at least as many {what} as folds, got {units} for {folds=}; use fewer folds")
-    if not _are_classes(labels):
+        raise ValueError(f"there must be at least as many {what} as folds, got {units} for {folds=}; use at most {units} folds")
+    if not are_classes(labels):
         return
     for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
         if codes is not None and len(np.unique(codes[labels == label])) < 2:
@@ -173,101 +175,30 @@ def _check_parts(parts: dict[str, IntArray], labels: Labels, codes: IntArray | N
                 f"the official split must keep groups whole, got that of row {row} in {a} and {b}; "
                 "use the split without groups, or the groups without the split"
             )
-    if _are_classes(labels) and len(np.unique(labels[parts["train"]])) < 2:
+    if are_classes(labels) and len(np.unique(labels[parts["train"]])) < 2:
         raise ValueError("the official train part must have at least two classes, got one")
 
 
-def _outer(labels: Labels, codes: IntArray | None, folds: int, keys: tuple[int, ...]) -> Folds:
-    """Return (training side, test) of each fold."""
+def _outer(labels: Labels, codes: IntArray | None, folds: int, keys: tuple[int, ...]) -> list[IntArray]:
+    """Return the test rows of each fold."""
+    rows = np.zeros(len(labels))
     for attempt in range(ATTEMPTS):
-        found = _shuffled_folds(labels, codes, folds, derived_seed(*keys, attempt) % 2**32)
-        if all(len(test) and _holds_all_classes(labels, rest) for rest, test in found):
-            return found
+        seed = derived_seed(*keys, attempt) % 2**32
+        if codes is None:
+            kind = StratifiedKFold if are_classes(labels) else KFold
+            split = kind(folds, shuffle=True, random_state=seed).split(rows, labels)
+            return [np.asarray(test, np.int64) for _, test in split]
+        fold = group_folds(labels, codes, folds, np.random.default_rng(seed))
+        if all(_holds_all_classes(labels, fold != one) for one in range(folds)):
+            return [np.flatnonzero(fold == one) for one in range(folds)]
     raise ValueError(
         f"groups must allow {folds} folds whose training sides hold every class, and none was found in {ATTEMPTS} "
         "shuffles; use fewer folds"
     )
 
 
-def _shuffled_folds(labels: Labels, codes: IntArray | None, folds: int, seed: int) -> Folds:
-    rows = np.zeros(len(labels))
-    with warnings.catch_warnings():
-        # classes in fewer groups than folds: whether that is good enough is looked at afterwards
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        if _are_classes(labels):
-            kind = StratifiedKFold if codes is None else StratifiedGroupKFold
-        else:
-            kind = KFold if codes is None else GroupKFold
-        found = list(kind(folds, shuffle=True, random_state=seed).split(rows, labels, codes))
-    return [(np.asarray(rest, np.int64), np.asarray(test, np.int64)) for rest, test in found]
-
-
-def _inner(
-    labels: Labels, codes: IntArray | None, rows: IntArray, keys: tuple[int, ...], classes: Sequence[str]
-) -> tuple[IntArray, IntArray]:
-    """Return `rows` as training and validation rows; every class keeps a training row."""
-    generator = np.random.default_rng(derived_seed(*keys))
-    found = np.unique(labels[rows], return_inverse=True)[1] if _are_classes(labels) else np.zeros(len(rows), np.int64)
-    if codes is None:
-        chosen = _stratified_share(found, generator)
-    else:
-        chosen = _whole_groups(found, np.unique(codes[rows], return_inverse=True)[1], generator)
-    if not chosen.any():
-        what = "rows" if codes is None else "groups"
-        raise ValueError(
-            f"{len(rows)} training rows have too few {what} to set some aside for validation; use more data"
-        )
-    return rows[~chosen], rows[chosen]
-
-
-def _stratified_share(found: IntArray, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Choose 15 % of the rows, at least one, from each class its share, but never all of a class."""
-    counts = np.bincount(found)
-    quota = VALIDATION_SHARE * counts
-    take = np.minimum(np.floor(quota).astype(np.int64), counts - 1)
-    # largest remainders first; a tie falls at random
-    order = np.lexsort((generator.random(len(counts)), -(quota - take)))
-    order = order[take[order] < counts[order] - 1]
-    take[order[: max(0, max(1, round(VALIDATION_SHARE * len(found))) - int(take.sum()))]] += 1
-    chosen = np.zeros(len(found), np.bool_)
-    for label, number in enumerate(take):
-        chosen[generator.permutation(np.flatnonzero(found == label))[:number]] = True
-    return chosen
-
-
-def _whole_groups(found: IntArray, codes: IntArray, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Choose groups with about 15 % of the rows and the classes' shares, the best of some random choices."""
-    table = np.zeros((codes.max() + 1, found.max() + 1), np.int64)
-    np.add.at(table, (codes, found), 1)
-    wanted = VALIDATION_SHARE * table.sum(0)
-    best, least = np.zeros(len(table), np.bool_), np.inf
-    for _ in range(ATTEMPTS):
-        chosen = _filled(table, wanted.sum(), generator)
-        distance = float(np.abs(table[chosen].sum(0) - wanted).sum())
-        if chosen.any() and distance < least:
-            best, least = chosen, distance
-    return best[codes]
-
-
-def _filled(table: IntArray, wanted: float, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Take groups in random order as long as that comes closer to `wanted` rows and every class stays in training."""
-    chosen, left, size = np.zeros(len(table), np.bool_), table.sum(0), 0
-    for group in generator.permutation(len(table)):
-        own = int(table[group].sum())
-        closer = size == 0 or abs(size + own - wanted) < abs(size - wanted)
-        if closer and (left > table[group]).all():
-            chosen[group], left, size = True, left - table[group], size + own
-        if size >= wanted:
-            break
-    return chosen
-
-
-def _holds_all_classes(labels: Labels, rows: IntArray) -> bool:
-    return not _are_classes(labels) or len(np.unique(labels[rows])) == len(np.unique(labels))
-
-
-def _are_classes(labels: Labels) -> bool:
-    return labels.dtype.kind != "f"
+def _holds_all_classes(labels: Labels, rows: npt.NDArray[np.bool_]) -> bool:
+    return not are_classes(labels) or len(np.unique(labels[rows])) == len(np.unique(labels))
 
 
 def _named(label: Any, classes: Sequence[str]) -> str:

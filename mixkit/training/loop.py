@@ -86,7 +86,9 @@ def train(
     Raises:
         FloatingPointError: the loss became NaN or infinite.
     """
-    optimizer = torch.optim.AdamW(objective.param_groups(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(
+        objective.param_groups(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
     objective.attach(optimizer)
     module, optimizer = fabric.setup(objective, optimizer)
     module.train()
@@ -134,7 +136,13 @@ def seeded_step(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's global generators (dropout and the like) inside, and leave them as they were."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+        # torch.manual_seed would seed every accelerator there is, and while they are idle keep a stack trace for each
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seed)
         yield
 
 

@@ -23,6 +23,7 @@ class StepMemory:
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self._cuda = device if device.type == "cuda" else None
         self._state = 4 * sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+        self._parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}  # counted already
         self._kept = 0
         self._steps = 0
         if self._cuda is not None:
@@ -38,8 +39,10 @@ class StepMemory:
         storages: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
+            for part in dense_parts(tensor.detach()):
+                storage = part.untyped_storage()
+                if storage.data_ptr() not in self._parameters:
+                    storages[storage.data_ptr()] = storage.nbytes()
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -51,3 +54,14 @@ class StepMemory:
         if self._cuda is not None:
             return torch.cuda.max_memory_allocated(self._cuda)
         return self._state + self._kept
+
+
+def dense_parts(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Return the dense tensors that hold `tensor`: itself, or indices and values of a sparse one."""
+    if tensor.layout is torch.sparse_coo:
+        return tensor._indices(), tensor._values()
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return tensor.crow_indices(), tensor.col_indices(), tensor.values()
+    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return tensor.ccol_indices(), tensor.row_indices(), tensor.values()
+    return (tensor,)
