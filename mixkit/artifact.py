@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -16,9 +17,10 @@ import mixkit
 from mixkit.comparison.adapters import adapter_for, find_adapters
 from mixkit.comparison.entry import Entry
 from mixkit.comparison.problems import DataError, LoadOptions, Prepared
-from mixkit.comparison.run import Run, Trial, build, execute
+from mixkit.comparison.run import Run, build, execute
 from mixkit.comparison.screen import Screen
 from mixkit.comparison.splits import Cell
+from mixkit.comparison.tuning import Trial
 from mixkit.objectives import evaluating
 from mixkit.training.evaluation import chunks
 from mixkit.training.loop import train, training_fabric
@@ -38,6 +40,7 @@ def fit_final(entry: Entry, method: str, folder: Path, screen: Screen) -> dict[s
         FloatingPointError: the training diverged.
     """
     cell = entry.cells()[0]
+    folder.mkdir(parents=True, exist_ok=True)  # better told now than after the training
     screen.note(f"1 of 2: training on {len(cell.train)} rows, to score on {len(cell.test)} held-out rows")
     record, _ = execute(entry.problem, entry.problem.prepare(cell.train), entry.run(method, cell))
     official = entry.problem.official
@@ -77,11 +80,19 @@ def final_network(entry: Entry, prepared: Prepared, run: Run) -> tuple[nn.Module
 
 
 def write_artifact(folder: Path, network: nn.Module, card: dict[str, Any]) -> None:
-    """Write `model.safetensors` and `model.json`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `model.safetensors` and `model.json`, both or none."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors")
-    (folder / "model.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", "utf-8")
+    text = json.dumps(card, indent=1, allow_nan=False) + "\n"
+    weights, described = folder / "model.safetensors", folder / "model.json"
+    parts = [path.with_name(path.name + ".part") for path in (weights, described)]
+    try:
+        save_file(tensors, parts[0])
+        parts[1].write_text(text, "utf-8")
+        parts[0].replace(weights)
+        parts[1].replace(described)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -91,9 +102,11 @@ def read_card(folder: Path) -> dict[str, Any]:
         DataError: there is none in `folder`, or it cannot be read.
     """
     try:
-        card: dict[str, Any] = json.loads((folder / "model.json").read_text("utf-8"))
+        card = json.loads((folder / "model.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{folder} must be a folder written by `mixkit train`: {error}") from error
+    if not isinstance(card, dict) or not {"modality", "classes", "data"} <= card.keys():
+        raise DataError(f"{folder / 'model.json'} must be a card written by `mixkit train`, but parts are missing")
     return card
 
 
@@ -150,6 +163,6 @@ def restored_network(prepared: Prepared, folder: Path) -> nn.Module:
     network = prepared.model()
     try:
         network.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{folder / 'model.safetensors'} must hold the network of model.json: {error}") from error
     return network

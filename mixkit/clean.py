@@ -106,6 +106,11 @@ def choose(size: int, fraction: float, generator: Generator) -> Tensor:
     return random_order(size, generator)[:count].sort().values
 
 
+def take(x: Tensor, rows: Tensor) -> Tensor:
+    """Return the rows `rows` of `x`, distinct and in order; `x` itself, uncopied, if they are all."""
+    return x if len(rows) == len(x) else x[rows.to(x.device)]
+
+
 def check_fraction(fraction: float) -> None:
     """Raise ValueError unless `fraction` is in (0, 1]."""
     if not 0 < fraction <= 1:

@@ -3,12 +3,10 @@
 Exit codes: 0 done, 2 wrong use or unusable data, 130 interrupted.
 """
 
-import contextlib
 import datetime
 import json
 import shlex
 import sys
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +15,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mixkit.comparison.problems import DataError, WorkerDied
+import mixkit
+from mixkit.comparison.problems import LoadOptions
+from mixkit.exits import check_folder, user_errors
 from mixkit.method import method as find_method
 from mixkit.method import methods as all_methods
 
@@ -29,6 +29,22 @@ app = typer.Typer(
 )
 
 
+def print_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        typer.echo(f"mixkit {mixkit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options of `mixkit` itself."""
+
+
 class Modality(StrEnum):
     """Kinds of data."""
 
@@ -36,6 +52,15 @@ class Modality(StrEnum):
     table = "table"
     audio = "audio"
     graph = "graph"
+
+
+class Precision(StrEnum):
+    """Precisions of the arithmetic, as Lightning Fabric names them."""
+
+    single = "32-true"
+    bfloat = "bf16-mixed"
+    half = "16-mixed"
+    double = "64-true"
 
 
 Data = Annotated[Path | None, typer.Argument(help="Folder or file; without it, the embedded problems.")]
@@ -50,9 +75,9 @@ GroupBy = Annotated[
     str | None,
     typer.Option(help="Column, or regular expression on file names: rows of a group never stand on two sides."),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu (default), cuda, mps or auto.")]
-Precision = Annotated[str | None, typer.Option(help="32-true (default), bf16-mixed, 16-mixed, 64-true.")]
-Epochs = Annotated[int | None, typer.Option(help="Epochs of every run; default: the problem's own.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps or auto (default: cpu).")]
+PrecisionOption = Annotated[Precision | None, typer.Option(help="Of the arithmetic (default: 32-true).")]
+Epochs = Annotated[int | None, typer.Option(help="Epochs of every run (default: the problem's own).")]
 
 
 @app.command()
@@ -64,11 +89,14 @@ def compare(
     label_from: LabelFrom = None,
     group_by: GroupBy = None,
     methods: Annotated[str | None, typer.Option(help="Names with commas between; `mixkit methods` lists them.")] = None,
-    folds: Annotated[int | None, typer.Option(help="K of K-fold splits.  [default: 5]")] = None,
-    repeats: Annotated[int | None, typer.Option(help="Repeats of the K folds.  [default: 2]")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Seeds on an official split.  [default: 5]")] = None,
-    metric: Annotated[str | None, typer.Option(help="Primary metric.  [default: accuracy, or rmse]")] = None,
-    tune: Annotated[int | None, typer.Option(help="Tuning trials of every method in every cell.  [default: 0]")] = None,
+    folds: Annotated[int | None, typer.Option(help="K of K-fold splits (default: 5).")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Repeats of the K folds (default: 2).")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Seeds on an official split (default: 5).")] = None,
+    metric: Annotated[str | None, typer.Option(help="Primary metric (default: accuracy, or rmse).")] = None,
+    tune: Annotated[
+        int | None,
+        typer.Option(help="Tuning trials of every method in every cell (default: 0: documented values)."),
+    ] = None,
     until_decided: Annotated[
         bool, typer.Option("--until-decided", help="Add repeats, up to 8, while a verdict is open.")
     ] = False,
@@ -76,10 +104,10 @@ def compare(
     time_budget: Annotated[
         float | None, typer.Option(help="Minutes for everything, the same time for every run, instead of epochs.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes.  [default: one a core]")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes (default: one a core).")] = None,
     device: Device = None,
-    precision: Precision = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for results.  [default: mixkit-runs/DATE-TIME]")] = None,
+    precision: PrecisionOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for results (default: mixkit-runs/DATE-TIME).")] = None,
     resume: Annotated[Path | None, typer.Option(help="Folder of a comparison to continue or to add to.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -91,7 +119,7 @@ def compare(
     from mixkit.report.table import show as show_table  # noqa: PLC0415
 
     folder = resume or out or Path("mixkit-runs") / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    with user_errors(f"what is finished is kept; continue with: mixkit compare --resume {shlex.quote(str(folder))}"):
+    with user_errors(folder):
         settings = Settings(
             data=None if data is None else str(data),
             modality=modality,
@@ -113,6 +141,10 @@ def compare(
             precision=precision,
         )
         check_folder(folder, resume=resume is not None)
+        if resume is not None and out is not None:
+            raise ValueError("--out and --resume exclude each other: what is resumed goes on in its own folder")
+        if resume is None and data is None and settings.load_options() != LoadOptions():
+            raise ValueError("--target, --no-header, --label-from and --group-by are about DATA, which is not given")
         if resume is not None:
             settings = Settings.stored(Store(folder).settings() or {}).merged(settings)
         command = shlex.join(["mixkit", *sys.argv[1:]])
@@ -136,7 +168,7 @@ def train(
     group_by: GroupBy = None,
     epochs: Epochs = None,
     device: Device = None,
-    precision: Precision = None,
+    precision: PrecisionOption = None,
 ) -> None:
     """Fit a network on all training data, with one method, and write it to a folder."""
     from mixkit.artifact import fit_final  # noqa: PLC0415 - see compare
@@ -144,7 +176,7 @@ def train(
     from mixkit.comparison.screen import Screen  # noqa: PLC0415
     from mixkit.comparison.settings import Settings  # noqa: PLC0415
 
-    with user_errors("nothing was written"):
+    with user_errors():
         settings = Settings(
             data=str(data),
             modality=modality,
@@ -172,14 +204,13 @@ def train(
 def predict(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder written by `mixkit train`.")],
     data: SomeData,
-    out: Annotated[Path | None, typer.Option(help="CSV file.  [default: standard output]")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file (default: standard output).")] = None,
     no_header: NoHeader = False,
 ) -> None:
     """Write predictions and probabilities for data, as CSV."""
     from mixkit.artifact import predict_data  # noqa: PLC0415 - see compare
-    from mixkit.comparison.problems import LoadOptions  # noqa: PLC0415
 
-    with user_errors("nothing was written"):
+    with user_errors():
         predictions = predict_data(folder, data, LoadOptions(header=not no_header))
         if out is None:
             predictions.write_csv(sys.stdout)
@@ -205,7 +236,7 @@ def show(
     from mixkit.comparison.settings import Settings  # noqa: PLC0415
     from mixkit.report.html import render_gallery, write_page  # noqa: PLC0415
 
-    with user_errors("nothing was written"):
+    with user_errors():
         settings = Settings(
             data=str(data),
             modality=modality,
@@ -219,6 +250,7 @@ def show(
         if not items:
             raise ValueError(f"--method must be one that mixes samples, got {method!r}")
         write_page(render_gallery(entry.problem.title, entry.problem.notes, items), out)
+        typer.echo(f"written: {out}", err=True)
 
 
 @app.command()
@@ -246,31 +278,10 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.
     Console().print(table)
 
 
-def check_folder(folder: Path, *, resume: bool) -> None:
-    """Raise ValueError if `folder` holds runs that nobody asked to resume, or none although somebody did."""
-    there = (folder / "runs.jsonl").exists() or (folder / "settings.json").exists()
-    if resume and not there:
-        raise ValueError(f"--resume must name the folder of a comparison, got {folder}")
-    if there and not resume:
-        raise ValueError(f"--out must be a new folder, {folder} holds runs already; continue them with --resume")
-
-
-@contextlib.contextmanager
-def user_errors(kept: str) -> Iterator[None]:
-    """Turn what the user can mend into a message and exit code 2, an interrupt into 130; `kept` says what is left."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted; {kept}", err=True)
-        raise typer.Exit(130) from None
-    except (DataError, ValueError, FloatingPointError) as error:
-        typer.echo(f"mixkit: {error}", err=True)
-        raise typer.Exit(2) from None
-    except (OSError, WorkerDied) as error:
-        typer.echo(f"mixkit: {error}; {kept}", err=True)
-        raise typer.Exit(2) from None
-
-
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # before a command was at work
+        typer.echo("interrupted; nothing was written", err=True)
+        sys.exit(130)

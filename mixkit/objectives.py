@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from mixkit.clean import Clean, CleanRows, Concatenated
+from mixkit.clean import Clean, CleanRows, Concatenated, take
 from mixkit.mix import Mixing
 from mixkit.penalties import Penalty, Step
 from mixkit.placement import AtInputs, Passed, Placement
@@ -204,20 +204,15 @@ class Mixed(Objective):
         partner_share: float,
     ) -> dict[str, Tensor]:
         """Return the terms that stand on clean rows."""
-        rows = clean.indices().to(targets.device)
-        logits = passed.clean
-        if clean.apart is not None:
-            logits = self.model(inputs)[rows]
-        elif logits is None:
-            logits = passed.mixed[rows]
-        own, weight = targets[rows], None if weights is None else weights.to(targets.device)[rows]
+        rows, logits = clean.indices(), self._clean_logits(inputs, clean, passed, size=len(targets))
+        own, weight = take(targets, rows), None if weights is None else take(weights.to(targets.device), rows)
         terms = {}
         if self.clean_weight:
             terms["clean"] = self.clean_weight * self.task.loss(logits, own, weight)
         if self.penalty is not None:
             step = Step(
                 model=self.model,
-                inputs=inputs[rows.to(inputs.device)] if isinstance(inputs, Tensor) else None,
+                inputs=take(inputs, rows) if isinstance(inputs, Tensor) else None,
                 logits=logits,
                 targets=own,
                 weights=weight,
@@ -227,6 +222,18 @@ class Mixed(Objective):
             )
             terms["penalty"] = self.penalty(step)
         return terms
+
+    def _clean_logits(self, inputs: Any, clean: CleanRows, passed: Passed, *, size: int) -> Tensor:
+        """Return the logits of the clean rows (C, K)."""
+        if clean.apart is None:
+            return take(passed.mixed, clean.indices()) if passed.clean is None else passed.clean
+        logits: Tensor = self.model(inputs)
+        if len(logits) != size:
+            raise ValueError(
+                f"Separate() needs a row of logits a sample, got {len(logits)} for {size} samples; "
+                "with AtSite(site, rows=...) take Concatenated() or InBatch()"
+            )
+        return logits
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return what a checkpoint needs beside parameters: the generator's state and the number of steps."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Generator, Tensor, nn
 
+from mixkit.clean import take
 from mixkit.plan import Plan
 from mixkit.sites import SiteHook, find_site, probe
 
@@ -75,10 +76,10 @@ class PlacedAtInputs:
         if clean is None:
             return Passed(self._model(mixed), None, plan)
         if isinstance(mixed, Tensor):
-            logits = self._model(torch.cat([mixed, inputs[clean.to(inputs.device)]]))
+            logits = self._model(torch.cat([mixed, take(inputs, clean)]))
             return Passed(logits[:size], logits[size:], plan)
         logits = self._model(inputs)
-        return Passed(self._model(mixed), logits[clean.to(logits.device)], plan)
+        return Passed(self._model(mixed), take(logits, clean), plan)
 
 
 @dataclass(frozen=True)

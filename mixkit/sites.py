@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mixkit.clean import take
+
 Apply = Callable[[Tensor], Tensor]
 
 
@@ -57,7 +59,7 @@ class SiteHook:
         def act(features: Tensor) -> Tensor:
             own = features if rows is None else features[rows.to(features.device)]
             mixed = apply(own)
-            return mixed if clean is None else torch.cat([mixed, own[clean.to(own.device)]])
+            return mixed if clean is None else torch.cat([mixed, take(own, clean)])
 
         with self.acting(act):
             yield

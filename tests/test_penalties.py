@@ -1,4 +1,4 @@
-"""Penalties against the paper's formulas in float64, and against a double backward pass written here."""
+"""Penalties against the paper's formulas in float64; weights, missing labels, precision, refusals."""
 
 import copy
 
@@ -7,48 +7,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from penalty_oracle import (
+    ETA,
+    SHARE,
+    TASKS,
+    assert_same_with_gradients,
+    data,
+    gradients,
+    mlp,
+    q_hat,
+    rows,
+    step,
+)
 from scipy.special import lambertw
 from torch import nn
 
-from mixkit import BetaPairs, FiniteDifference, ForwardMode, MixupE, MultiClass, MultiLabel, Regression
+from mixkit import BetaPairs, FiniteDifference, ForwardMode, MixupE, MultiClass, Regression
 from mixkit.penalties import Absolute, Fast, Signed, Step
-from mixkit.plan import BlendPlan, Pairing
-
-ETA, ALPHA = 0.3, 0.4
-SHARE = ALPHA / (2 * ALPHA + 1)
-TASKS = [MultiClass(3), MultiLabel(3), Regression((0.0,) * 3, (1.0,) * 3)]
-
-
-def step(task, logits, targets, *, model=None, inputs=None, weights=None):
-    """Return a step of clean rows."""
-    share = BetaPairs(ALPHA).expected_partner_share
-    plan = BlendPlan(Pairing.identity(len(logits)))
-    return Step(model or nn.Identity(), inputs, logits, targets, weights, plan, task, share)
-
-
-def rows(task, size=7, seed=0):
-    """Return float64 logits with gradient and soft targets of the task's kind."""
-    torch_generator = torch.Generator().manual_seed(seed)
-    logits = 3 * torch.randn(size, 3, dtype=torch.float64, generator=torch_generator)
-    targets = torch.rand(size, 3, dtype=torch.float64, generator=torch_generator)
-    if isinstance(task, MultiClass):
-        targets = targets / targets.sum(1, keepdim=True)
-    return logits.requires_grad_(), targets
-
-
-def link(task, f):
-    """Return g(f) in numpy."""
-    if isinstance(task, MultiClass):
-        e = np.exp(f - f.max(1, keepdims=True))
-        return e / e.sum(1, keepdims=True)
-    return 1 / (1 + np.exp(-f)) if isinstance(task, MultiLabel) else f
-
-
-def q_hat(task, logits, targets):
-    """Return eq. 5 in numpy, by the loss's own reduction over K."""
-    f, y = logits.detach().numpy(), targets.numpy()
-    q = ((y - link(task, f)) * f).sum(1)
-    return q if isinstance(task, MultiClass) else q / 3
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -107,71 +82,6 @@ def test_the_penalty_vanishes_as_alpha_goes_to_zero():
     assert values == pytest.approx([values[0]] * 4)
 
 
-# --- the accurate form and the released versions ------------------------------------------------------------------
-
-
-def double_backward_q(net, x, targets, task, *, detach_error):
-    """Return (g(f) - y) . J (mean - x), with J v from two backward passes; the loss's own reduction over K."""
-    x = x.clone().requires_grad_()
-    f = net(x)
-    u = torch.zeros_like(f, requires_grad=True)
-    (pulled,) = torch.autograd.grad(f, x, u, create_graph=True)
-    (jv,) = torch.autograd.grad(pulled, u, (x.mean(0) - x).detach(), create_graph=True)
-    g = {MultiClass: lambda: f.softmax(1), MultiLabel: f.sigmoid, Regression: lambda: f}[type(task)]()
-    error = (g - targets) / (1 if isinstance(task, MultiClass) else 3)
-    return ((error.detach() if detach_error else error) * jv).sum(1)
-
-
-def mlp(*, bias=True, seed=0):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return nn.Sequential(nn.Linear(4, 8, bias=bias), nn.ReLU(), nn.Linear(8, 3, bias=bias)).double()
-
-
-def data(task, size=6):
-    x = torch.randn(size, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    return x, rows(task, size)[1]
-
-
-def gradients(value, net):
-    parameters = list(net.parameters())
-    return torch.autograd.grad(value, parameters, allow_unused=True, retain_graph=True, materialize_grads=True)
-
-
-def assert_same_with_gradients(value, expected, net, *, rtol=1e-9):
-    torch.testing.assert_close(value, expected, rtol=rtol, atol=rtol)
-    for own, oracle in zip(gradients(value, net), gradients(expected, net), strict=True):
-        torch.testing.assert_close(own, oracle, rtol=10 * rtol, atol=10 * rtol)
-
-
-RELEASED = {  # (name, penalty, law on q in the released code, error detached); tau cuts some of the rows
-    "version1": (MixupE.version1(ETA, threshold=0.0), lambda q: torch.where(q < 0, q, 0.0), True),
-    "version2": (MixupE.version2(ETA), torch.abs, True),
-    "accurate": (MixupE(ETA, ForwardMode()), torch.abs, False),
-}
-
-
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", RELEASED)
-def test_accurate_versions_agree_with_a_double_backward_pass(name, task):
-    penalty, law, detach = RELEASED[name]
-    net, (x, targets) = mlp(), data(task)
-    q = double_backward_q(net, x, targets, task, detach_error=detach)
-    assert 0 < int((q < 0).sum()) < len(q)
-    expected = ETA * SHARE * law(q).sum() / len(x)
-    assert_same_with_gradients(penalty(step(task, net(x), targets, model=net, inputs=x)), expected, net)
-
-
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("detach", [False, True])
-def test_finite_differences_agree_with_a_double_backward_pass(task, detach):
-    net, (x, targets) = mlp(), data(task)
-    expected = ETA * SHARE * double_backward_q(net, x, targets, task, detach_error=detach).abs().mean()
-    penalty = MixupE(ETA, FiniteDifference(1e-6, detach_error=detach))
-    value = penalty(step(task, net(x), targets, model=net, inputs=x))
-    assert_same_with_gradients(value, expected, net, rtol=1e-6)
-
-
 @pytest.mark.parametrize("threshold", [0.1, 1.0])
 def test_version_3_subtracts_the_residual_below_its_threshold(threshold):
     logits, targets = rows(TASKS[0], size=40)
@@ -189,84 +99,6 @@ def test_version_4_has_the_gradient_of_the_clean_loss(task):
     half = 0.5 if isinstance(task, Regression) else 1.0  # its residual is that of half the squared error
     expected = torch.autograd.grad(half * ETA * SHARE * task.loss(logits, targets), logits)[0]
     torch.testing.assert_close(torch.autograd.grad(penalty, logits)[0], expected)
-
-
-def test_fast_and_accurate_agree_without_biases_on_centred_data():
-    net, (x, targets) = mlp(bias=False), data(TASKS[0])
-    x = x - x.mean(0)
-    s = step(TASKS[0], net(x), targets, model=net, inputs=x)
-    torch.testing.assert_close(Fast()(s), ForwardMode()(s), rtol=1e-9, atol=1e-9)
-    biased = mlp(bias=True)
-    s = step(TASKS[0], biased(x), targets, model=biased, inputs=x)
-    assert (Fast()(s) - ForwardMode()(s)).abs().max().item() > 1e-3
-
-
-@pytest.mark.parametrize("estimator", [ForwardMode, FiniteDifference])
-def test_the_mean_input_can_be_given(estimator):
-    net, (x, targets) = mlp(), data(TASKS[0])
-    s = step(TASKS[0], net(x), targets, model=net, inputs=x)
-    torch.testing.assert_close(estimator(mean=x.mean(0))(s), estimator()(s))
-    assert not torch.allclose(estimator(mean=torch.zeros(4))(s), estimator()(s))
-
-
-# --- BatchNorm in training -----------------------------------------------------------------------------------------
-
-
-class NormBySecondHalf(nn.Module):
-    """BatchNorm whose statistics come from the second half of the batch only."""
-
-    def __init__(self, norm):
-        super().__init__()
-        self.norm = norm
-
-    def forward(self, x):
-        axes = [0, *range(2, x.ndim)]
-        other = x[len(x) // 2 :]
-        mean, variance = other.mean(axes, keepdim=True), other.var(axes, correction=0, keepdim=True)
-        shape = [1, -1, *[1] * (x.ndim - 2)]
-        scaled = (x - mean) / (variance + self.norm.eps).sqrt()
-        return scaled * self.norm.weight.view(shape) + self.norm.bias.view(shape)
-
-
-def conv_net():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return nn.Sequential(
-            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(),
-            nn.Conv2d(4, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(),
-            nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3),
-        ).double()  # fmt: skip
-
-
-def with_constant_statistics(net):
-    """Return a function of x that normalises by the statistics of the batch, taken as constants."""
-    twin = nn.Sequential(*(NormBySecondHalf(m) if isinstance(m, nn.modules.batchnorm._BatchNorm) else m for m in net))
-
-    def run(x):
-        return twin(torch.cat([x, x.detach()]))[: len(x)]
-
-    return run
-
-
-@pytest.mark.parametrize(("estimator", "rtol"), [(ForwardMode(), 1e-9), (FiniteDifference(1e-6), 1e-4)])
-def test_batchnorm_statistics_count_as_constants(estimator, rtol):
-    net, task = conv_net(), TASKS[0]
-    x = torch.randn(6, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    targets = rows(task, 6)[1]
-    oracle = double_backward_q(with_constant_statistics(copy.copy(net)), x, targets, task, detach_error=False)
-    assert oracle.abs().min().item() > 1e-3
-    value = MixupE(ETA, estimator)(step(task, net(x), targets, model=net, inputs=x))
-    assert_same_with_gradients(value, ETA * SHARE * oracle.abs().mean(), net, rtol=rtol)
-
-
-@pytest.mark.parametrize("estimator", [ForwardMode(), FiniteDifference()])
-def test_accurate_forms_update_running_averages_once_and_spare_the_graph_of_the_clean_pass(estimator):
-    net = conv_net()
-    x, targets = torch.randn(6, 1, 8, 8, dtype=torch.float64), rows(TASKS[0], 6)[1]
-    logits = net(x)
-    penalty = MixupE(ETA, estimator)(step(TASKS[0], logits, targets, model=net, inputs=x))
-    assert net[1].num_batches_tracked == 2
-    (logits.sum() + penalty).backward()
 
 
 # --- weights, precision, refusals ----------------------------------------------------------------------------------

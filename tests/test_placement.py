@@ -1,114 +1,31 @@
-"""Sites: what is mixed where, what is refused, and that a probed or copied model is left as it was."""
+"""Sites: what is mixed where, and what is refused."""
 
-import copy
-import random
+from typing import NamedTuple
 
-import numpy as np
 import pytest
 import torch
+from site_nets import (
+    MIX,
+    TASK,
+    Keyword,
+    Net,
+    NotReentrant,
+    Recurrent,
+    Reentrant,
+    Residual,
+    Sometimes,
+    Twice,
+    Unused,
+    Windows,
+    batch,
+    logits_at,
+    mixed,
+)
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
-from mixkit import AtInputs, AtOneOf, AtSite, BetaPairs, Blend, CutMix, Mix, Mixed, MixupE, MultiClass
+from mixkit import AtInputs, AtOneOf, AtSite, BetaPairs, CutMix, Mix, Mixed, MixupE, Separate
 from mixkit.placement import Passed
-
-TASK = MultiClass(3)
-MIX = Mix(Blend(), BetaPairs(1.0, derange=True))
-
-
-class Net(nn.Module):
-    """An encoder, a middle and a head; subclasses route `middle` differently."""
-
-    def __init__(self):
-        super().__init__()
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            self.encoder, self.middle, self.head = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
-
-    def forward(self, x):
-        return self.head(torch.tanh(self.through(torch.tanh(self.encoder(x)))))
-
-    def through(self, h):
-        return self.middle(h)
-
-
-class Twice(Net):
-    def through(self, h):
-        return self.middle(torch.relu(self.middle(h)))
-
-
-class Residual(Net):
-    def through(self, h):
-        return h + self.middle(h)
-
-
-class Reentrant(Net):
-    def through(self, h):
-        return checkpoint(self.middle, h, use_reentrant=True)
-
-
-class NotReentrant(Net):
-    def through(self, h):
-        return checkpoint(self.middle, h, use_reentrant=False)
-
-
-class Unused(Net):
-    def through(self, h):
-        return h
-
-
-class Sometimes(Net):
-    skip = False
-
-    def through(self, h):
-        return h if self.skip else self.middle(h)
-
-
-class Windows(Net):
-    """Runs the middle on two halves of every sample, as rows of their own."""
-
-    def through(self, h):
-        return self.middle(h.repeat_interleave(2, 0)).view(-1, 2, 8).mean(1)
-
-
-class Keyword(Net):
-    def __init__(self):
-        super().__init__()
-        self.middle = nn.Bilinear(8, 8, 8)
-
-    def through(self, h):
-        return self.middle(input1=h, input2=h)
-
-
-class Recurrent(Net):
-    def __init__(self):
-        super().__init__()
-        self.middle = nn.GRU(8, 8, batch_first=True)
-
-    def through(self, h):
-        return self.middle(h[:, None])[0][:, 0]
-
-
-def batch(size=6):
-    torch_generator = torch.Generator().manual_seed(0)
-    return torch.randn(size, 4, generator=torch_generator), TASK.encode(torch.arange(size) % 3)
-
-
-def mixed(model, place, **options):
-    return Mixed(model, TASK, MIX, place, generator=torch.Generator().manual_seed(0), **options)
-
-
-def logits_at(place, model, *, lam=None, size=6):
-    """Return what a placement gives out: mixed logits, clean logits, the plan."""
-    x, t = batch(size)
-    mix = MIX
-
-    def draw(mixable):
-        plan = mix.draw(mixable, t, torch.Generator().manual_seed(0))
-        return plan if lam is None else type(plan)(type(plan.pairing)(plan.pairing.partner, torch.full((size,), lam)))
-
-    return place.on(model)(x, draw, torch.arange(size), size=size, generator=torch.Generator().manual_seed(0))
-
+from mixkit.plan import BlendPlan
 
 # --- what is mixed -------------------------------------------------------------------------------------------------
 
@@ -129,6 +46,44 @@ def test_the_output_or_the_input_of_the_site_is_mixed(site, stage):
     x, _ = batch()
     torch.testing.assert_close(passed.mixed, stage(net, x, passed.plan))
     torch.testing.assert_close(passed.clean, net(x))
+
+
+class Clip(NamedTuple):
+    """Inputs that are no tensor."""
+
+    wave: torch.Tensor
+    lengths: torch.Tensor
+
+
+class ClipPlan(BlendPlan):
+    def apply(self, x):
+        return Clip(super().apply(x.wave), x.lengths.maximum(x.lengths[self.pairing.partner]))
+
+
+class ClipBlend:
+    def draw(self, inputs, pairing, generator):
+        assert isinstance(inputs, Clip)
+        return ClipPlan(pairing)
+
+
+def test_inputs_that_are_no_tensor_are_mixed_by_their_plan_and_run_clean_in_a_pass_of_their_own():
+    class ClipNet(Net):
+        calls = 0
+
+        def forward(self, clip):
+            self.calls += 1
+            return super().forward(clip.wave / clip.lengths[:, None])
+
+    net, (x, t) = ClipNet(), batch()
+    clips, mix = Clip(x, torch.arange(1.0, 7)), Mix(ClipBlend(), BetaPairs(1.0, derange=True))
+    objective = Mixed(net, TASK, mix, penalty=MixupE(1.0), generator=torch.Generator().manual_seed(0))
+    terms = objective(clips, t)
+    assert net.calls == 2
+    plan = mix.draw(clips, t, torch.Generator().manual_seed(0))
+    loss = TASK.loss(net(plan.apply(clips)), plan.targets(t))
+    penalty = TASK.residual(net(clips), t).abs().mean() / 3
+    torch.testing.assert_close(sum(terms.values()), loss)
+    torch.testing.assert_close(terms["penalty"] / terms["mixed"], penalty / loss)
 
 
 @pytest.mark.parametrize("place", [AtInputs(), AtSite("encoder:input"), AtSite("middle"), AtSite("head")])
@@ -168,6 +123,11 @@ def test_named_rows_only_are_mixed_and_go_on():
     plan = MIX.draw(torch.empty(3, 8), t[rows], torch.Generator().manual_seed(0))
     expected = TASK.loss(net.head(torch.tanh(plan.apply(net.encoder(x)[rows]))), plan.targets(t[rows]))
     torch.testing.assert_close(term, expected)
+    beside = Mixed(net, TASK, MIX, AtSite("encoder", rows=lambda _: rows), penalty=MixupE(1.0))
+    assert beside(nodes, t[rows])["penalty"] > 0
+    beside.clean = Separate()  # would take the first nodes for the named ones
+    with pytest.raises(ValueError, match=r"Separate\(\) needs .* got 6 for 3 samples; with AtSite\(site, rows"):
+        beside(nodes, t[rows])
 
 
 def test_cutmix_acts_on_feature_maps():
@@ -270,106 +230,3 @@ def test_a_first_batch_of_one_row_is_mixed_and_the_next_is_probed():
 def test_no_places_are_refused():
     with pytest.raises(ValueError, match=r"AtOneOf needs at least one place, got none"):
         AtOneOf()
-
-
-# --- what is left as it was ----------------------------------------------------------------------------------------
-
-
-class Noisy(Net):
-    """Draws from every global generator and keeps running statistics, some of them frozen."""
-
-    def __init__(self):
-        super().__init__()
-        self.norm, self.frozen = nn.BatchNorm1d(8), nn.BatchNorm1d(8)
-        self.frozen.eval()
-        self.trained = []
-
-    def train(self, mode=True):
-        self.trained.append(mode)
-        return super().train(mode)
-
-    def through(self, h):
-        h = self.frozen(self.norm(self.middle(h)))
-        return nn.functional.dropout(h, 0.1, self.training) + 0 * (random.random() + np.random.rand())  # noqa: NPY002 - what models do
-
-
-def test_a_probe_leaves_no_trace_in_the_model_or_in_global_generators(global_state):
-    net = Noisy()
-    net.trained = []
-    net.head.weight.grad = torch.ones(3, 8)
-    hooked = []
-    net.head.weight.register_hook(hooked.append)
-    net.head.weight.register_post_accumulate_grad_hook(hooked.append)
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    versions = {name: (value.data_ptr(), value._version) for name, value in net.state_dict(keep_vars=True).items()}
-    x, t = batch()
-
-    states = []
-
-    class Recording(AtSite):
-        def on(self, model):
-            placed = super().on(model)
-            return lambda inputs, draw, clean, **rest: placed(inputs, stop, clean, **rest)
-
-    def stop(_):
-        states.append(global_state())
-        raise KeyboardInterrupt  # the probe is over, the step has not begun
-
-    start = global_state()
-    with pytest.raises(KeyboardInterrupt):
-        mixed(net, Recording("middle"))(x, t)
-    assert states == [start]
-    assert {name: (v.data_ptr(), v._version) for name, v in net.state_dict(keep_vars=True).items()} == versions
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    assert torch.equal(net.head.weight.grad, torch.ones(3, 8))
-    assert [p.grad for p in net.middle.parameters()] == [None, None]
-    assert hooked == []
-    assert net.trained == []
-    assert (net.training, net.norm.training, net.frozen.training) == (True, True, False)
-
-
-def test_hooks_are_inert_outside_a_step_in_evaluation_and_in_copies():
-    net, (x, t) = Net(), batch()
-    plain = net(x)
-    objective = mixed(net, AtSite("middle"), penalty=MixupE(0.1))
-    teacher = copy.deepcopy(net)
-    objective(x, t)
-    assert torch.equal(net(x), plain)
-    assert torch.equal(teacher(x), plain)
-    objective.eval()(x, t)
-    seen = []
-    net.middle.register_forward_hook(lambda module, args, output: seen.append(torch.equal(teacher(x), plain)))
-    objective.train()(x, t)  # also while the original's hook acts
-    assert seen == [True]
-
-
-def test_a_hook_is_installed_once_and_several_objectives_share_a_model():
-    net, (x, t) = Net(), batch()
-    first, second = mixed(net, AtSite("middle")), mixed(net, AtSite("middle"))
-    assert len(net.middle._forward_hooks) == 2
-    alone = mixed(Net(), AtSite("middle"))
-    for _ in range(3):
-        expected = alone(x, t)["mixed"]
-        torch.testing.assert_close(first(x, t)["mixed"], expected)
-        torch.testing.assert_close(second(x, t)["mixed"], expected)
-    assert len(net.middle._forward_hooks) == 2
-
-
-def test_an_error_inside_the_model_leaves_no_plan_behind():
-    net, (x, t) = Net(), batch()
-    objective = mixed(net, AtSite("middle"))
-    objective(x, t)
-    with pytest.raises(RuntimeError, match=r"shapes cannot be multiplied"):
-        objective(x[:, :2], t)
-    torch.testing.assert_close(net(x), Net()(x))
-
-
-def test_a_frozen_model_part_and_inputs_with_gradients_are_fine():
-    net, (x, t) = Net(), batch()
-    net.encoder.requires_grad_(False)
-    x.requires_grad_()
-    objective = mixed(net, AtSite("middle"))
-    terms = objective(x, t)
-    assert x.grad is None
-    sum(terms.values()).backward()
-    assert bool(x.grad.any())

@@ -137,6 +137,21 @@ def test_huge_logits_in_half_precision_are_scored_in_float32(task, dtype):
     assert bool(logits.grad.isfinite().all())
 
 
+@pytest.mark.parametrize("task", [TASKS[0], TASKS[2], TASKS[4]])
+@pytest.mark.parametrize("frames", [None, 1, 4])
+def test_the_residual_is_the_sum_over_classes_or_mean_over_outputs_and_frames(task, frames):
+    torch_generator = torch.Generator().manual_seed(0)
+    f, y = (torch.rand(5, 3, frames or 1, dtype=torch.float64, generator=torch_generator) for _ in range(2))
+    y = y / y.sum(1, keepdim=True)
+    y[1, :, 0] = NAN
+    g = {MultiClass: f.softmax(1), MultiLabel: f.sigmoid(), Regression: f}[type(task)]
+    terms = torch.where(y.isnan(), 0.0, (y - g) * f).mean(2)
+    expected = terms.sum(1) if isinstance(task, MultiClass) else terms.mean(1)
+    f, y = (f, y) if frames else (f[:, :, 0], y[:, :, 0])
+    torch.testing.assert_close(task.residual(f, y), expected)
+    torch.testing.assert_close((task.error(f, y) * f).flatten(1).sum(1), expected)
+
+
 @pytest.mark.parametrize("task", TASKS[:4])
 def test_the_error_is_minus_the_gradient_of_the_loss(task):
     logits, targets = batch(task)

@@ -25,10 +25,11 @@ def find_adapters() -> tuple[dict[str, Adapter], list[Missing]]:
     for point in sorted(entry_points(group="mixkit.problems"), key=lambda point: order(point.name)):
         try:
             found[point.name] = point.load()
-        # torchaudio beside a torch build that does not fit it raises OSError or RuntimeError
-        except (ImportError, OSError, RuntimeError) as error:
+        # torchaudio beside a torch build that does not fit it raises OSError or RuntimeError; AttributeError: the
+        # package is not what was installed
+        except (ImportError, OSError, RuntimeError, AttributeError) as error:
             remedy = f'pip install "mixkit[{EXTRAS.get(point.name, point.name)}]"'
-            missing.append(Missing(point.name, remedy, str(error).splitlines()[0]))
+            missing.append(Missing(point.name, remedy, (str(error).splitlines() or [type(error).__name__])[0]))
     return found, missing
 
 

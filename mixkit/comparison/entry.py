@@ -1,6 +1,8 @@
 """One problem within a comparison: its methods, metrics, cells and jobs, as the settings ask for them."""
 
+import contextlib
 import hashlib
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,15 +11,16 @@ import numpy as np
 
 from mixkit.comparison.adapters import Missing, find_adapters, load_problem
 from mixkit.comparison.estimate import Estimate, estimate
-from mixkit.comparison.grid import Job
 from mixkit.comparison.judge import REFERENCE
 from mixkit.comparison.metrics import METRICS, Metric, metric
 from mixkit.comparison.problems import Adapter, DataError, Prepared, Problem
 from mixkit.comparison.run import Run
 from mixkit.comparison.settings import Settings
 from mixkit.comparison.splits import Cell, official_cells, resampled_cells
-from mixkit.method import did_you_mean, methods
+from mixkit.comparison.workplace import Job
+from mixkit.method import Method, did_you_mean, methods
 from mixkit.tasks import MultiClass, Regression
+from mixkit.training.loop import training_fabric
 
 FOLDS, REPEATS, SEEDS = 5, 2, 5
 
@@ -39,6 +42,7 @@ class Entry:
     metrics: tuple[Metric, ...]
     settings: Settings
     estimates: dict[str, Estimate] = field(default_factory=dict)
+    _cells: dict[int, list[Cell]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def official(self) -> bool:
@@ -70,14 +74,25 @@ class Entry:
         Raises:
             DataError: the data cannot be split like this.
         """
-        problem, repeats = self.problem, repeats or self.repeats
+        repeats = repeats or self.repeats
+        if repeats not in self._cells:
+            self._cells[repeats] = self._split(repeats)
+        return self._cells[repeats]
+
+    def _split(self, repeats: int) -> list[Cell]:
+        problem = self.problem
+        labels, groups, classes = problem.labels, problem.groups, problem.classes
         try:
-            labels, groups, classes = problem.labels, problem.groups, problem.classes
             if problem.official is not None:
                 return official_cells(problem.official, labels, groups, seeds=repeats, classes=classes)
             return resampled_cells(labels, groups, folds=self.folds, repeats=repeats, classes=classes)
         except ValueError as error:
             raise DataError(f"{problem.name}: {error}") from error
+
+    @cached_property
+    def _defaults(self) -> dict[str, dict[str, float]]:
+        found = methods()
+        return {name: found[name].parameters(self.problem.modality) for name in self.methods}
 
     def run(self, method: str, cell: Cell) -> Run:
         """Return the run of `method` on `cell`."""
@@ -91,7 +106,7 @@ class Entry:
             device=self.settings.device or "cpu",
             precision=self.settings.precision or "32-true",
             fingerprint=self.fingerprint,
-            parameters=methods()[method].parameters(self.problem.modality),
+            parameters=self._defaults[method],
         )
 
     def jobs(self, repeats: int | None = None) -> list[Job]:
@@ -100,16 +115,46 @@ class Entry:
             Job(self.problem.name, self.run(method, cell)) for cell in self.cells(repeats) for method in self.methods
         ]
 
+    def todo(self, done: Container[str], repeats: int | None = None) -> list[Job]:
+        """Return the runs whose key is not in `done`."""
+        return [job for job in self.jobs(repeats) if job.run.key(job.problem) not in done]
+
     @cached_property
     def first_prepared(self) -> Prepared:
         """The preprocessing of the first cell, for estimates and galleries."""
         return self.problem.prepare(self.cells()[0].train)
 
-    def measure(self) -> None:
-        """Time a few steps of every method."""
-        cell = self.cells()[0]
-        for name in self.methods:
-            self.estimates[name] = estimate(self.problem, self.first_prepared, self.run(name, cell))
+    def measure(self, methods: Iterable[str]) -> None:
+        """Time a few steps of those methods that were not timed yet.
+
+        Raises:
+            ValueError: device or precision is not there.
+        """
+        cell, prepared = self.cells()[0], self.first_prepared
+        training_fabric(self.settings.device or "cpu", self.settings.precision or "32-true")
+        for name in methods:
+            if name not in self.estimates:
+                # a method that fails here fails in its runs too, and they are reported
+                with contextlib.suppress(Exception):
+                    self.estimates[name] = estimate(self.problem, prepared, self.run(name, cell))
+
+    def seconds(self, method: str) -> float:
+        """Return the estimated seconds of a run; those of the other methods where it could not be timed."""
+        known = [self.estimates[method]] if method in self.estimates else list(self.estimates.values())
+        trials = max(1, self.settings.tune or 0)
+        return trials * sum(estimate.seconds for estimate in known) / max(1, len(known))
+
+    @property
+    def unbudgeted(self) -> list[str]:
+        """The methods that have no epochs from the time budget yet."""
+        budgeted = (self.settings.budgeted or {}).get(self.problem.name, {})
+        return [name for name in self.methods if name not in budgeted]
+
+    def take_budget(self, settings: Settings) -> None:
+        """Go on with `settings`, whose time budget is turned into epochs."""
+        self.settings = settings
+        budgeted = (settings.budgeted or {})[self.problem.name]
+        self.estimates = {name: replace(known, epochs=budgeted[name]) for name, known in self.estimates.items()}
 
 
 def open_entries(settings: Settings) -> tuple[list[Entry], list[Missing]]:
@@ -119,16 +164,18 @@ def open_entries(settings: Settings) -> tuple[list[Entry], list[Missing]]:
         DataError: the data cannot be used.
         ValueError: an unknown method or metric.
     """
-    for name in settings.methods or ():
-        if name not in methods():
-            known = sorted(methods())
-            raise ValueError(f"--methods must be among {', '.join(known)}, got {name!r}{did_you_mean(name, known)}")
+    known = methods()
+    for name in settings.named():
+        if name not in known:
+            names = sorted(known)
+            raise ValueError(f"methods must be among {', '.join(names)}, got {name!r}{did_you_mean(name, names)}")
     if settings.data is not None:
         problem, adapter = load_problem(Path(settings.data), settings.load_options(), settings.modality)
         chosen = methods_for(problem, adapter, settings)
-        refused = [name for name in settings.methods or () if name not in chosen]
+        refused = [name for name in settings.named() if name not in chosen]
         if refused:
-            raise ValueError(f"--methods must suit {problem.modality} data, got {', '.join(refused)}")
+            suited = ", ".join(name for name, method in methods().items() if suits(method, problem))
+            raise ValueError(f"methods must suit {problem.title!r}, got {', '.join(refused)}; these do: {suited}")
         return [Entry(problem, chosen, metrics_for(problem, settings), settings)], []
     adapters, missing = find_adapters()
     wanted = [a for name, a in adapters.items() if settings.modality in (None, name)]
@@ -139,16 +186,23 @@ def open_entries(settings: Settings) -> tuple[list[Entry], list[Missing]]:
         for adapter in wanted
         for problem in adapter.embedded()
     ]
+    if settings.methods not in (None, (REFERENCE,)):
+        entries = [entry for entry in entries if len(entry.methods) > 1]  # where there is something to compare
+    if not entries:
+        raise ValueError(f"methods must suit an embedded problem, got {', '.join(settings.named())}")
     return entries, missing
 
 
 def methods_for(problem: Problem, adapter: Adapter, settings: Settings) -> tuple[str, ...]:
     """Return the names of the methods that are compared on `problem`, the reference first."""
-    kind = MultiClass if problem.classes else Regression
-    asked = settings.methods or adapter.default_methods
+    asked = (*(settings.methods or adapter.default_methods), *(settings.added or ()))
     found = methods()
-    suited = [name for name in asked if problem.modality in found[name].modalities and kind in found[name].tasks]
-    return tuple(dict.fromkeys([REFERENCE, *suited]))
+    return tuple(dict.fromkeys([REFERENCE, *(name for name in asked if suits(found[name], problem))]))
+
+
+def suits(method: Method, problem: Problem) -> bool:
+    """Return whether `method` is for this kind of data and target."""
+    return problem.modality in method.modalities and (MultiClass if problem.classes else Regression) in method.tasks
 
 
 def metrics_for(problem: Problem, settings: Settings) -> tuple[Metric, ...]:
@@ -163,26 +217,32 @@ def metrics_for(problem: Problem, settings: Settings) -> tuple[Metric, ...]:
     return (primary, *others)
 
 
-def with_budget(entries: list[Entry], settings: Settings, workers: int) -> Settings:
+def with_budget(entries: Sequence[Entry], settings: Settings, workers: int) -> Settings:
     """Return settings whose time budget is turned into epochs: equal time for every run.
 
+    What was turned into epochs before stays, so that resuming repeats it; methods that have joined get as much time.
+
     Args:
-        entries: measured.
+        entries: their unbudgeted methods are measured.
         settings: with `time_budget` in minutes for everything.
         workers: processes that share the work.
     """
     assert settings.time_budget is not None
     runs = sum(len(entry.jobs()) for entry in entries)
-    seconds = settings.time_budget * 60 * workers / runs
-    trials = max(1, settings.tune or 0)
+    seconds = settings.run_seconds or settings.time_budget * 60 * workers / runs
+    trial_seconds = seconds / max(1, settings.tune or 0)
+    before = settings.budgeted or {}
     budgeted = {
         entry.problem.name: {
-            name: max(1, int((seconds - 0.2) / (1.25 * cost.seconds_per_epoch * trials)))
-            for name, cost in entry.estimates.items()
+            **before.get(entry.problem.name, {}),
+            **{
+                name: entry.estimates[name].epochs_in(trial_seconds) if name in entry.estimates else 1
+                for name in entry.unbudgeted
+            },
         }
         for entry in entries
     }
-    return replace(settings, budgeted=budgeted)
+    return replace(settings, budgeted=budgeted, run_seconds=seconds)
 
 
 def files_digest(path: Path) -> bytes:

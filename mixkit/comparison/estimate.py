@@ -7,11 +7,13 @@ import numpy as np
 import torch
 
 from mixkit.comparison.problems import Prepared, Problem
-from mixkit.comparison.run import Run, Trial, build, one_thread
+from mixkit.comparison.run import Run, build, one_thread
+from mixkit.comparison.tuning import Trial
 from mixkit.randomness import derived_seed
-from mixkit.training.loop import batches, seeded_step, steps_per_epoch, training_fabric
+from mixkit.training.loop import batches, seeded_step, set_up, steps_per_epoch, training_fabric
 
 STEPS = 3
+ON_TOP, FIXED = 1.25, 0.2  # evaluation, and seconds of set-up, of a run
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,6 @@ class Estimate:
     Attributes:
         epochs: of one run.
         seconds_per_epoch: training only.
-        seconds: of one run, evaluation included.
     """
 
     epochs: int
@@ -30,7 +31,11 @@ class Estimate:
     @property
     def seconds(self) -> float:
         """Seconds of one run: evaluation and set-up add about a quarter and a fixed part."""
-        return 1.25 * self.epochs * self.seconds_per_epoch + 0.2
+        return ON_TOP * self.epochs * self.seconds_per_epoch + FIXED
+
+    def epochs_in(self, seconds: float) -> int:
+        """Return how many epochs make a run of so many seconds, at least one."""
+        return max(1, int((seconds - FIXED) / (ON_TOP * self.seconds_per_epoch)))
 
 
 def estimate(problem: Problem, prepared: Prepared, run: Run) -> Estimate:
@@ -38,8 +43,7 @@ def estimate(problem: Problem, prepared: Prepared, run: Run) -> Estimate:
     fabric = training_fabric(run.device, run.precision)
     objective, recipe = build(prepared, run, Trial(run.parameters))
     targets = objective.task.encode(torch.from_numpy(problem.labels))
-    optimizer = torch.optim.AdamW(objective.param_groups())
-    module, optimizer = fabric.setup(objective, optimizer)
+    step_terms, optimizer = set_up(objective, recipe, fabric)
     rows = run.cell.train[: (STEPS + 1) * recipe.batch_size]
     times = []
     # rows may be fewer than a few batches: go round as often as it takes
@@ -48,7 +52,7 @@ def estimate(problem: Problem, prepared: Prepared, run: Run) -> Estimate:
         for epoch in epochs:
             started = time.perf_counter()
             for inputs, picked in batches(prepared, rows, recipe.batch_size, run.cell.seed, epoch):
-                terms = module(inputs.to(fabric.device), targets[picked].to(fabric.device))
+                terms = step_terms(inputs.to(fabric.device), targets[picked].to(fabric.device))
                 fabric.backward(torch.stack(list(terms.values())).sum())
                 optimizer.step()
                 optimizer.zero_grad()

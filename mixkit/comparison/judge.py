@@ -182,7 +182,10 @@ def curve(runs: Sequence[Record]) -> Curve | None:
     return {
         "epoch": curves[0]["epoch"],
         "train_loss": np.mean([one["train_loss"] for one in curves], axis=0).tolist(),
-        "validation": np.mean([one["validation"] for one in curves], axis=0).tolist(),
+        "validation": [
+            mean([value for value in values if value is not None])
+            for values in zip(*(one["validation"] for one in curves), strict=True)
+        ],
     }
 
 

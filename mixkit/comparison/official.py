@@ -103,10 +103,12 @@ def judge_official_total(
             bad rule.
     """
     rule = Rule(compared, rope, higher_is_better, level)
-    both = np.stack([np.asarray(outputs), np.asarray(reference)])
-    truths = np.asarray(truths)
-    if both.ndim < 3 or both.shape[2] != len(truths) or 0 in both.shape:
-        raise ValueError(f"outputs must be (seeds, items, K) for {len(truths)} truths, got shape {both.shape[1:]}")
+    both, truths = [np.asarray(outputs), np.asarray(reference)], np.asarray(truths)
+    shape = both[0].shape
+    if len(shape) < 3 or shape[1] != len(truths) or shape != both[1].shape or 0 in shape:
+        raise ValueError(
+            f"outputs and reference must be (seeds, items, K) for {len(truths)} truths, got {shape} and {both[1].shape}"
+        )
 
     def differences(rows: Array | slice) -> Floats:
         own, other = ([score(outputs[rows], truths[rows]) for outputs in method] for method in both)
@@ -114,25 +116,31 @@ def judge_official_total(
 
     observed = differences(slice(None))
     check_finite(observed, ("seed",))
-    picks = np.unique(np.arange(len(truths)) if groups is None else np.asarray(groups), return_inverse=True)[1]
-    units, seeds = int(picks.max()) + 1, len(observed)
+    codes = group_codes(np.arange(len(truths)) if groups is None else np.asarray(groups), len(truths))
+    units, seeds = int(codes.max()) + 1, len(observed)
     if seeds < 2 or units < 2:
         return unknown(float(observed.mean()), seeds, FEWEST_SEEDS)
-    drawn = np.stack([differences(rows) for rows in resampled_rows(picks, units, draws, generator)])
+    drawn = np.stack([differences(rows) for rows in resampled_rows(codes, units, draws, generator)])
     spread = crossed_spread(resampled_components(observed, drawn), seeds, units - 1)
     return decide(float(observed.mean()), spread, seeds, rule, fewest=FEWEST_SEEDS)
 
 
 def by_group(differences: Floats, groups: Array) -> Floats:
     """Return (S, groups): each group's share of the mean, so scaled that their mean is the mean over items."""
-    if groups.shape != differences.shape[1:]:
-        raise ValueError(f"groups must be ({differences.shape[1]},), got shape {groups.shape}")
-    codes = np.unique(groups, return_inverse=True)[1]
+    codes = group_codes(groups, differences.shape[1])
     mean = differences.mean()
     # centred first: else groups would differ by their sizes alone
     sums = np.stack([np.bincount(codes, row - mean) for row in differences])
     scaled: Floats = mean + sums * (sums.shape[1] / differences.shape[1])
     return scaled
+
+
+def group_codes(groups: Array, items: int) -> Array:
+    """Return (items,) groups as codes 0..G-1."""
+    if groups.shape != (items,):
+        raise ValueError(f"groups must be ({items},), one an item, got shape {groups.shape}")
+    codes: Array = np.unique(groups, return_inverse=True)[1]
+    return codes
 
 
 def anova(values: Floats) -> Components:

@@ -118,9 +118,17 @@ def compare(
         )
     except DataError as error:
         raise ValueError(str(error)) from error
-    records, arrays = run_cells(fit, names, cells, labelled.name, None if out is None else Store(Path(out)))
-    primary = direction(metric or next(iter(records[0]["scores"])), higher_is_better)
-    check_scores(records, arrays, primary.name, official=labelled.official is not None)
+    primary = None if metric is None else direction(metric, higher_is_better)
+
+    def check(record: Record, scores: Arrays) -> None:
+        # at once: what is wrong must not come out after the last run, nor be stored
+        nonlocal primary
+        primary = primary or direction(next(iter(record["scores"])), higher_is_better)
+        check_scores(record, scores, primary.name, official=labelled.official is not None)
+
+    store = None if out is None else Store(Path(out))
+    records, arrays = run_cells(fit, names, cells, labelled.name, store=store, check=check)
+    assert primary is not None
     reference = [record["scores"][primary.name] for record in records if record["method"] == names[0]]
     design = Design(
         official=labelled.official is not None,
@@ -139,9 +147,15 @@ def compare(
 
 
 def run_cells(
-    fit: Fit, names: Sequence[str], cells: Sequence[Cell], problem: str, store: Store | None
+    fit: Fit,
+    names: Sequence[str],
+    cells: Sequence[Cell],
+    problem: str,
+    *,
+    store: Store | None,
+    check: Callable[[Record, Arrays], None],
 ) -> tuple[list[Record], dict[str, Arrays]]:
-    """Call `fit` for every variant on every cell that the store does not hold yet."""
+    """Call `fit` for every variant on every cell that the store does not hold yet; `check` refuses what is wrong."""
     done = {} if store is None else store.records()
     records: list[Record] = []
     arrays: dict[str, Arrays] = {}
@@ -150,12 +164,12 @@ def run_cells(
             what = f"{problem}|{name}|{cell.seed}|{rows_digest(cell)}"
             key = hashlib.sha256(what.encode()).hexdigest()[:16]
             if store is not None and key in done:
-                records.append(done[key])
-                arrays[key] = store.outputs(key)
-                continue
-            record, arrays[key] = run_cell(fit, name, cell, key)
+                record, arrays[key] = done[key], store.outputs(key)
+            else:
+                record, arrays[key] = run_cell(fit, name, cell, key)
+            check(record, arrays[key])
             records.append({**record, "problem": problem})
-            if store is not None:
+            if store is not None and key not in done:
                 store.append(records[-1], arrays[key])
     return records, arrays
 
@@ -203,15 +217,12 @@ def unused(outputs: npt.NDArray[Any], truth: npt.NDArray[Any]) -> Any:
     raise AssertionError("scores come from fit")
 
 
-def check_scores(records: Sequence[Record], arrays: Mapping[str, Arrays], name: str, *, official: bool) -> None:
+def check_scores(record: Record, scores: Arrays, name: str, *, official: bool) -> None:
     """Raise ValueError if a run lacks the primary metric, or its score a test row where that is needed."""
-    for record in records:
-        if name not in record["scores"]:
-            raise ValueError(
-                f"fit must return {name!r} always, got {sorted(record['scores'])} for {record['method']!r}"
-            )
-        if official and name not in arrays[record["key"]]:
-            raise ValueError(f"fit must return {name!r} as an array, one score a test row: the split is official")
+    if name not in record["scores"]:
+        raise ValueError(f"fit must return {name!r} always, got {sorted(record['scores'])} for {record['method']!r}")
+    if official and name not in scores:
+        raise ValueError(f"fit must return {name!r} as an array, one score a test row: the split is official")
 
 
 def summarised(

@@ -1,7 +1,6 @@
 """One run of a comparison: train one method on one cell, score it, and describe what came out."""
 
 import hashlib
-import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,8 @@ from mixkit.comparison.metrics import Metric
 from mixkit.comparison.problems import Prepared, Problem, Recipe
 from mixkit.comparison.splits import Cell
 from mixkit.comparison.store import Record
-from mixkit.method import Method, Setting, method
+from mixkit.comparison.tuning import Trial, is_better, trials
+from mixkit.method import Setting, method
 from mixkit.objectives import Objective
 from mixkit.randomness import derived_generator, derived_seed
 from mixkit.tasks import MultiClass
@@ -31,15 +31,6 @@ MODEL, DRAWS, TUNING = 11, 12, 13  # streams derived from a cell's seed
 CURVE_POINTS = 12
 Arrays = dict[str, npt.NDArray[Any]]
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Parameters of a method and factors on the recipe, as tried when tuning."""
-
-    parameters: Mapping[str, float]
-    rate_factor: float = 1.0
-    decay_factor: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +65,7 @@ class Run:
             problem,
             self.fingerprint,
             self.method,
+            self.metrics[0].name,
             sorted(self.parameters.items()),
             self.epochs,
             self.tune,
@@ -141,42 +133,22 @@ class Trained:
     trial: Trial
     recipe: Recipe
     epochs: list[Epoch]
-    curve: dict[str, list[float]]
-    validation_score: float
+    curve: dict[str, list[Any]]
+    validation_score: float | None
 
 
 def best_trial(problem: Problem, prepared: Prepared, run: Run, fabric: Fabric, progress: Progress | None) -> Trained:
     """Train every trial and return the one with the best primary metric on the validation rows; ties: the first."""
-    candidates = trials(method(run.method), run)
+    candidates = trials(method(run.method), run.parameters, run.tune, derived_generator(run.cell.seed, TUNING))
     best: Trained | None = None
     for index, trial in enumerate(candidates):
         report = None if progress is None else offset(progress, index, len(candidates))
         trained = train_trial(problem, prepared, run, trial, fabric=fabric, progress=report)
-        better = best is None or (
-            trained.validation_score > best.validation_score
-            if run.metrics[0].higher_is_better
-            else trained.validation_score < best.validation_score
-        )
-        best = trained if better else best
+        score = trained.validation_score
+        if best is None or is_better(score, best.validation_score, higher=run.metrics[0].higher_is_better):
+            best = trained
     assert best is not None
     return best
-
-
-def trials(chosen: Method, run: Run) -> list[Trial]:
-    """Return the trials of a run: the defaults first, then random points of the method's grid.
-
-    Every method, also one without parameters, is tuned over learning rate and weight decay, with as many trials.
-    """
-    found = [Trial(run.parameters)]
-    names = sorted(chosen.grid)
-    points = list(itertools.product(*(chosen.grid[name] for name in names), (0.5, 1.0, 2.0), (0.1, 1.0, 10.0)))
-    order = torch.randperm(len(points), generator=derived_generator(run.cell.seed, TUNING)).tolist()
-    for index in order:
-        *values, rate, decay = points[index]
-        trial = Trial({**run.parameters, **dict(zip(names, values, strict=True))}, rate, decay)
-        if trial not in found:
-            found.append(trial)
-    return found[: max(1, run.tune)]
 
 
 def offset(progress: Progress, index: int, count: int) -> Progress:
@@ -212,14 +184,14 @@ def train_trial(
     targets = objective.task.encode(torch.from_numpy(problem.labels))
     every = max(1, recipe.epochs // CURVE_POINTS)
     epochs: list[Epoch] = []
-    curve: dict[str, list[float]] = {"epoch": [], "train_loss": [], "validation": []}
+    curve: dict[str, list[Any]] = {"epoch": [], "train_loss": [], "validation": []}
     for epoch in train(objective, prepared, run.cell.train, targets, recipe, seed=run.cell.seed, fabric=fabric):
         epochs.append(epoch)
         if epoch.number % every == 0 or epoch.number == recipe.epochs:
             logits = predict(objective, prepared, run.cell.validation, recipe, fabric)
             curve["epoch"].append(epoch.number)
             curve["train_loss"].append(epoch.loss)
-            curve["validation"].append(primary(run, prepared, problem, logits, run.cell.validation))
+            curve["validation"].append(finite(primary(run, prepared, problem, logits, run.cell.validation)))
         if progress is not None:
             progress(epoch.number, recipe.epochs)
     return Trained(objective, trial, recipe, epochs, curve, curve["validation"][-1])
@@ -242,7 +214,11 @@ def score(problem: Problem, prepared: Prepared, run: Run, trained: Trained, fabr
     cell, task, recipe = run.cell, prepared.task, trained.recipe
     logits = predict(trained.objective, prepared, cell.test, recipe, fabric)
     outputs, truth = task.probabilities(logits).numpy(), problem.labels[cell.test]
-    scores = {metric.name: float(metric.total(outputs, truth)) for metric in run.metrics}
+    scores = {metric.name: finite(metric.total(outputs, truth)) for metric in run.metrics}
+    if scores[run.metrics[0].name] is None:
+        raise ValueError(
+            f"{run.metrics[0].name} must be defined on the test rows; choose another --metric, fewer --folds"
+        )
     arrays: Arrays = {"rows": cell.test, "outputs": outputs.astype(np.float32)}
     if run.metrics[0].per_item is not None:
         arrays["items"] = np.asarray(run.metrics[0].per_item(outputs, truth), dtype=np.float32)
@@ -264,7 +240,7 @@ def score(problem: Problem, prepared: Prepared, run: Run, trained: Trained, fabr
 
 
 def finite(value: float) -> float | None:
-    """Return `value`, or None where it is NaN or infinite: JSON has neither."""
+    """Return `value`, or None where it is NaN or infinite, which JSON has no word for."""
     return float(value) if np.isfinite(value) else None
 
 

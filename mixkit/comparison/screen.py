@@ -8,8 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from mixkit.comparison.grid import Failure, Running
+from mixkit.comparison.grid import Failure
 from mixkit.comparison.store import Record
+from mixkit.comparison.workplace import Running
+from mixkit.report.summary import plain
 
 
 class Screen:
@@ -23,8 +25,8 @@ class Screen:
         self.console = Console(stderr=True) if console is None else console
 
     def note(self, text: str) -> None:
-        """Print a line of text as it is."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """Print a line of text as it is, but for control characters."""
+        self.console.print(plain(text), markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def progress(

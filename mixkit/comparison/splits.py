@@ -144,7 +144,9 @@ def _check_counts(labels: Labels, codes: IntArray | None, folds: int, repeats: i
     if units < 3:
         raise ValueError(f"there must be at least 3 {what}, to train, to validate and to test, got {units}")
     if units < folds:
-        raise ValueError(f"there must be at least as many {what} as folds, got {units} for {folds=}; use at most {units} folds")
+        raise ValueError(
+            f"there must be at least as many {what} as folds, got {units} for {folds=}; use at most {units} folds"
+        )
     if not are_classes(labels):
         return
     for label, count in zip(*np.unique(labels, return_counts=True), strict=True):

@@ -19,16 +19,19 @@ class Store:
     half a line, which is dropped when the folder is read again.
 
     Args:
-        folder: created if it is not there.
+        folder: created with the first thing that is written.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.runs_file = folder / "runs.jsonl"
-        (folder / "outputs").mkdir(parents=True, exist_ok=True)
 
     def records(self) -> dict[str, Record]:
-        """Return all finished runs by their key; a broken last line is cut off the file."""
+        """Return all finished runs by their key; a broken last line is cut off the file.
+
+        Raises:
+            ValueError: a line that is no run, which nobody but a hand or a broken disk writes.
+        """
         if not self.runs_file.exists():
             return {}
         raw = self.runs_file.read_bytes()
@@ -36,8 +39,16 @@ class Store:
         if whole < len(raw):
             with self.runs_file.open("r+b") as file:
                 file.truncate(whole)
-        records = (json.loads(line) for line in raw[:whole].splitlines() if line.strip())
-        return {record["key"]: record for record in records}
+        records: dict[str, Record] = {}
+        for number, line in enumerate(raw[:whole].splitlines(), 1):
+            try:
+                record = json.loads(line)
+                records[record["key"]] = record
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{self.runs_file} must hold a run a line, line {number} is none; delete it to run it again"
+                ) from error
+        return records
 
     def append(self, record: Record, outputs: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write a finished run: its outputs first, then its line.
@@ -45,6 +56,7 @@ class Store:
         Raises:
             OSError: the disk is full or cannot be written to; nothing half-written stays behind.
         """
+        (self.folder / "outputs").mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / "outputs" / f"{record['key']}.npz", outputs)
         line = (json.dumps(record, allow_nan=False) + "\n").encode()
         size = self.runs_file.stat().st_size if self.runs_file.exists() else 0
@@ -63,9 +75,18 @@ class Store:
             return dict(file)
 
     def settings(self) -> dict[str, Any] | None:
-        """Return what was written by `save_settings`, or None."""
+        """Return what was written by `save_settings`, or None.
+
+        Raises:
+            ValueError: the file is broken.
+        """
         path = self.folder / "settings.json"
-        return json.loads(path.read_text("utf-8")) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return dict(json.loads(path.read_text("utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} must be as `mixkit compare` wrote it: {error}") from error
 
     def save_settings(self, settings: Mapping[str, Any]) -> None:
         """Write the settings of the comparison."""
@@ -73,6 +94,7 @@ class Store:
 
     def save_json(self, name: str, value: Any) -> None:
         """Write `value` as JSON to `name`, all of it or nothing."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / name
         beside = path.with_name(path.name + ".part")
         try:

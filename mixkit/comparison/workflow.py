@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import joblib
 import numpy as np
@@ -10,20 +10,26 @@ import numpy as np
 import mixkit
 from mixkit.comparison.entry import Entry, open_entries, with_budget
 from mixkit.comparison.gallery import gallery
-from mixkit.comparison.grid import Failure, Job, execute_grid, workplace
+from mixkit.comparison.grid import Failure, execute_grid
 from mixkit.comparison.judge import REFERENCE, Design, judge
 from mixkit.comparison.metrics import default_rope
+from mixkit.comparison.official import FEWEST_SEEDS
+from mixkit.comparison.problems import DataError
+from mixkit.comparison.resampled import FEWEST_CELLS
 from mixkit.comparison.screen import Screen
 from mixkit.comparison.settings import Settings
 from mixkit.comparison.snippet import snippet
 from mixkit.comparison.statistics import across_problems, detectable_before
 from mixkit.comparison.store import Record, Store
+from mixkit.comparison.workplace import Job, workplace
+from mixkit.files import plural
 from mixkit.method import methods
 from mixkit.report.formats import duration
 from mixkit.report.html import write
 from mixkit.report.summary import GalleryItem, MethodSummary, ProblemSummary, Split, Summary
 
 MOST_REPEATS = 8
+START_UP = 4.0  # seconds until worker processes are at work
 
 
 def run_comparison(settings: Settings, store: Store, screen: Screen, command: str) -> Summary:
@@ -45,15 +51,16 @@ def run_comparison(settings: Settings, store: Store, screen: Screen, command: st
     workers = settings.jobs or (joblib.cpu_count() if (settings.device or "cpu") == "cpu" else 1)
     for entry in entries:
         announce(entry, screen)
-        entry.measure()
-    if settings.time_budget is not None and settings.budgeted is None:
-        settings = with_budget(entries, settings, workers)
-        for entry in entries:
-            entry.settings = settings
-            entry.measure()
-    store.save_settings(settings.said())
-    forecast(entries, store, workers, screen)
+    settings = budgeted(entries, settings, workers)
+    done = store.records()
+    for entry in entries:
+        entry.measure(dict.fromkeys(job.run.method for job in entry.todo(done)))
+    store.save_settings(settings.stored_form())
+    forecast(entries, done, workers, screen)
+    screen.note(f"Results go to {store.folder}")
     failures = run_all(entries, store, workers, screen)
+    if failures and not store.records():
+        raise DataError(f"no run could be finished; the first: {failures[0].method}: {failures[0].message}")
     problems = {entry.problem.name: summarise(entry, store, entry.repeats) for entry in entries}
     if settings.until_decided:
         for entry in entries:
@@ -63,7 +70,7 @@ def run_comparison(settings: Settings, store: Store, screen: Screen, command: st
         "mixkit": mixkit.__version__,
         "command": command,
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "settings": {key: value for key, value in settings.said().items() if key != "budgeted"},
+        "settings": {key: value for key, value in settings.said().items() if key not in ("budgeted", "run_seconds")},
         "seconds": time.monotonic() - started,
         "problems": problems,
         "across": across_problems(problems) if len(problems) > 1 else None,
@@ -71,8 +78,20 @@ def run_comparison(settings: Settings, store: Store, screen: Screen, command: st
         "failures": [{"problem": f.problem, "method": f.method, "message": f.message} for f in failures],
     }
     store.save_json("summary.json", summary)
-    write(summary, galleries(entries), store.folder / "report.html")
+    write(summary, galleries(entries, problems), store.folder / "report.html")
     return summary
+
+
+def budgeted(entries: Sequence[Entry], settings: Settings, workers: int) -> Settings:
+    """Return `settings` with epochs for what the time budget has not been turned into yet; the entries take them."""
+    if settings.time_budget is None:
+        return settings
+    for entry in entries:
+        entry.measure(entry.unbudgeted)
+    settings = with_budget(entries, settings, workers)
+    for entry in entries:
+        entry.take_budget(settings)
+    return settings
 
 
 def announce(entry: Entry, screen: Screen) -> None:
@@ -84,31 +103,35 @@ def announce(entry: Entry, screen: Screen) -> None:
         screen.note(f"  warning: {entry.problem.grouped_look}")
 
 
-def forecast(entries: Sequence[Entry], store: Store, workers: int, screen: Screen) -> None:
+def forecast(entries: Sequence[Entry], done: Mapping[str, Record], workers: int, screen: Screen) -> None:
     """Say how many runs there will be, about how long, and which difference they can detect."""
-    done = store.records()
-    jobs = [(entry, job) for entry in entries for job in entry.jobs()]
-    todo = [(entry, job) for entry, job in jobs if job.run.key(job.problem) not in done]
-    trials = max(1, entries[0].settings.tune or 0)
-    seconds = sum(entry.estimates[job.run.method].seconds * trials for entry, job in todo) / workers
-    reused = f", {len(jobs) - len(todo)} more are there already" if len(todo) < len(jobs) else ""
-    screen.note(f"{len(todo)} runs{reused}; about {duration(seconds)} on {workers} process{'es' * (workers > 1)}")
-    screen.note("Results go to " + str(store.folder))
+    todo = [(entry, job) for entry in entries for job in entry.todo(done)]
+    there = sum(len(entry.jobs()) for entry in entries) - len(todo)
+    seconds = sum(entry.seconds(job.run.method) for entry, job in todo) / workers + START_UP * (workers > 1)
+    reused = f", {there} more are there already" if there else ""
+    took = f"; about {duration(seconds)} on {plural(workers, 'process')}" if todo else ""
+    screen.note(f"{plural(len(todo), 'run')}{reused}{took}")
     for entry in entries:
-        if entry.metrics[0].name == "accuracy":
-            screen.note(f"  {entry.problem.name}: {len(entry.cells())} cells a method; {detectable(entry)}")
+        cells = plural(len(entry.cells()), "seed" if entry.official else "split")
+        screen.note(f"  {entry.problem.name}: {cells}, {plural(len(entry.methods), 'method')}; {detectable(entry)}")
 
 
 def detectable(entry: Entry) -> str:
-    """Return which difference in accuracy the design can detect, in words."""
-    cells = entry.cells()
+    """Return which difference the design can detect, in words."""
+    cells, fewest = entry.cells(), FEWEST_SEEDS if entry.official else FEWEST_CELLS
+    if len(cells) < fewest:
+        return f"too few for a verdict, which needs {fewest}"
+    if entry.metrics[0].name != "accuracy":
+        return "what difference that can detect is seen once runs have shown how far they scatter"
     difference = detectable_before(
-        n_test=len(cells[0].test),
+        n_test=max(2, len(cells[0].test)),
         cells=len(cells),
         n_train=len(cells[0].train) + len(cells[0].validation),
-        compared=len(entry.methods) - 1,
+        compared=max(1, len(entry.methods) - 1),
         official=entry.official,
     )
+    if difference > 0.5:
+        return "too few rows to detect any but huge differences"
     return f"can detect a difference of about {100 * difference:.1f} points (if two methods disagree on 1 item in 10)"
 
 
@@ -117,11 +140,12 @@ def run_all(
 ) -> list[Failure]:
     """Run what is not in the store yet; return what failed."""
     done = store.records()
-    jobs: list[Job] = [job for entry in entries for job in entry.jobs(repeats) if job.run.key(job.problem) not in done]
+    jobs: list[Job] = [job for entry in entries for job in entry.todo(done, repeats)]
     failures: list[Failure] = []
     if not jobs:
         return failures
-    with workplace({entry.problem.name: entry.problem for entry in entries}) as place:
+    workers = min(workers, len(jobs))
+    with workplace({entry.problem.name: entry.problem for entry in entries}, workers) as place:
         metric = entries[0].metrics[0].name
         with screen.progress(len(jobs), metric, place.running) as report:
 
@@ -130,7 +154,7 @@ def run_all(
                     failures.append(result)
                 report(result)
 
-            execute_grid(place, jobs, store, workers=min(workers, len(jobs)), finished=finished)
+            execute_grid(place, jobs, store, workers=workers, finished=finished)
     return failures
 
 
@@ -198,12 +222,12 @@ def winner(judged: dict[str, MethodSummary], *, higher_is_better: bool) -> str |
     return max(helping, key=lambda name: sign * (helping[name]["difference"] or 0.0), default=None)
 
 
-def galleries(entries: Sequence[Entry]) -> dict[str, list[GalleryItem]]:
-    """Return the gallery of every problem."""
-    found = methods()
-    return {
-        entry.problem.name: gallery(
-            entry.problem, entry.first_prepared, [found[name] for name in entry.methods], entry.cells()[0].train
-        )
-        for entry in entries
-    }
+def galleries(entries: Sequence[Entry], problems: Mapping[str, ProblemSummary]) -> dict[str, list[GalleryItem]]:
+    """Return the gallery of every problem; a method without a finished run has none."""
+    drawn, found = {}, methods()
+    for entry in entries:
+        judged = problems[entry.problem.name]["methods"]
+        finished = [found[name] for name in entry.methods if judged[name]["score"] is not None]
+        rows = entry.cells()[0].train
+        drawn[entry.problem.name] = gallery(entry.problem, entry.first_prepared, finished, rows)
+    return drawn

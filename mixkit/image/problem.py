@@ -163,9 +163,9 @@ def _prepared(pixels: Pixels, labels: IntArray, classes: Sequence[str], mean: Te
 
 
 def _recipe(count: int, side: int) -> Recipe:
-    """Enough steps for these networks: about 550 for tiny pictures, 1,100 for others, in 10 to 40 epochs."""
+    """Enough steps for these networks: about 300 for tiny pictures, 1,100 for others, in 10 to 40 epochs."""
     batch_size = 128 if count >= 4000 else 64 if count >= 800 else 32
-    steps = 550 if side <= _TINY else 1100
+    steps = 300 if side <= _TINY else 1100
     epochs = min(40, max(10, round(steps * batch_size / count)))
     return Recipe(epochs=epochs, batch_size=batch_size, learning_rate=2e-3)
 

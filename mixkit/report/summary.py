@@ -79,6 +79,9 @@ class MethodSummary(TypedDict, total=False):
     difference: float | None
     low: float | None
     high: float | None
+    standard_error: float | None
+    degrees: float | None
+    runs: int
     verdict: Verdict
     probability: Probability | None
     detectable: float | None

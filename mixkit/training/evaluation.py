@@ -1,6 +1,7 @@
 """Predictions of a trained network, clean, under noise and under attack."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -19,8 +20,16 @@ ROWS = 200  # robustness is descriptive: a part of the test rows is enough
 def predict_logits(model: nn.Module, prepared: Prepared, rows: IntArray, batch_size: int, fabric: Fabric) -> Tensor:
     """Return logits float32 (n, K) on the CPU for `rows`, in their order; the model is left in its mode."""
     with evaluating(model), torch.no_grad():
-        parts = [model(prepared.batch(picked).to(fabric.device)).float().cpu() for picked in chunks(rows, batch_size)]
+        parts = [model(batch_for(model, prepared, picked, fabric)).float().cpu() for picked in chunks(rows, batch_size)]
     return torch.cat(parts)
+
+
+def batch_for(model: nn.Module, prepared: Prepared, rows: Tensor, fabric: Fabric) -> Any:
+    """Return the inputs of `rows` where `model` is; a tensor also in its precision."""
+    inputs = prepared.batch(rows).to(fabric.device)
+    if isinstance(inputs, Tensor) and inputs.is_floating_point():
+        return inputs.to(next(model.parameters()).dtype)
+    return inputs
 
 
 def robustness(
@@ -41,7 +50,7 @@ def robustness(
     noisy, attacked = [], []
     with evaluating(model):
         for picked in chunks(rows, batch_size):
-            inputs = prepared.batch(picked).to(fabric.device)
+            inputs = batch_for(model, prepared, picked, fabric)
             values = prepared.continuous(inputs)
             if not values.numel():
                 return {}

@@ -1,9 +1,10 @@
 """The training loop: a generator of `Epoch` records.  Devices, precision and ranks are Lightning Fabric's."""
 
+import logging
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from mixkit.randomness import derived_generator, derived_seed
 from mixkit.training.memory import StepMemory
 
 ORDER, AUGMENT, STEP = 1, 2, 3  # the streams that are derived from a run's seed
+StepTerms = Callable[[Any, Tensor], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def training_fabric(device: str = "cpu", precision: str = "32-true", devices: in
         ValueError: the device or the precision is not there.
     """
     kind, _, index = device.partition(":")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else every run says how it trains
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # hints about other accelerators and loaders' workers
@@ -86,12 +89,7 @@ def train(
     Raises:
         FloatingPointError: the loss became NaN or infinite.
     """
-    optimizer = torch.optim.AdamW(
-        objective.param_groups(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-    )
-    objective.attach(optimizer)
-    module, optimizer = fabric.setup(objective, optimizer)
-    module.train()
+    step_terms, optimizer = set_up(objective, recipe, fabric)
     share = rows[fabric.global_rank :: fabric.world_size]
     per_epoch = steps_per_epoch(len(share), recipe.batch_size)
     total, memory = recipe.epochs * per_epoch, StepMemory(objective, fabric.device)
@@ -102,7 +100,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
             with seeded_step(derived_seed(seed, STEP, step, fabric.global_rank), fabric.device), memory.watching():
-                terms = module(inputs.to(fabric.device), targets[picked].to(fabric.device))
+                terms = step_terms(inputs.to(fabric.device), targets[picked].to(fabric.device))
                 loss = torch.stack(list(terms.values())).sum()
                 fabric.backward(loss)
             optimizer.step()
@@ -114,6 +112,42 @@ def train(
                 f"the loss became {mean} in epoch {epoch + 1}; lower the learning rate, got {recipe.learning_rate}"
             )
         yield Epoch(epoch + 1, mean, time.perf_counter() - started, memory.peak())
+
+
+def set_up(objective: Objective, recipe: Recipe, fabric: Fabric) -> tuple[StepTerms, torch.optim.Optimizer]:
+    """Return (inputs, targets) -> terms of a training step under `fabric`, and AdamW for all parameters."""
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    # fused: one call for all parameters takes half the time on the CPU too
+    optimizer = torch.optim.AdamW(objective.param_groups(), lr=rate, weight_decay=decay, fused=True)
+    objective.attach(optimizer)
+    module, wrapped = fabric.setup(Unsealing(objective), optimizer)
+    module.train()
+
+    def step_terms(inputs: Any, targets: Tensor) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = module(inputs if isinstance(inputs, Tensor) else Sealed(inputs), targets)
+        return terms
+
+    return step_terms, wrapped
+
+
+class Sealed:
+    """Inputs that are no tensor, on their way through Fabric: it takes dataclasses apart and refuses frozen ones."""
+
+    def __init__(self, inputs: Any) -> None:
+        self.inputs = inputs
+
+
+class Unsealing(nn.Module):
+    """An objective behind Fabric's wrapper, which converts tensors to the precision and hands on what is sealed."""
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, inputs: Tensor | Sealed, targets: Tensor) -> dict[str, Tensor]:
+        """Return the objective's terms."""
+        terms: dict[str, Tensor] = self.objective(inputs.inputs if isinstance(inputs, Sealed) else inputs, targets)
+        return terms
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:

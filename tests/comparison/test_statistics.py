@@ -289,6 +289,11 @@ def test_items_written_twice_count_once_when_grouped(crossed):
     assert twice.difference == pytest.approx(once.difference)
 
 
+def test_groups_of_another_length_are_refused(crossed):
+    with pytest.raises(ValueError, match=r"groups must be \(40,\), one an item, got shape \(39,\)"):
+        judge_official(crossed, **ITEMS, groups=np.arange(39))
+
+
 def test_nan_names_its_seed_and_item():
     values = np.zeros((5, 20))
     values[2, 7] = math.nan
@@ -368,9 +373,7 @@ def test_a_score_that_few_draws_define_is_refused():
 
 def test_outputs_and_truths_of_different_lengths_are_refused(two_methods):
     method, reference, labels = two_methods
-    with pytest.raises(
-        ValueError, match=r"outputs must be \(seeds, items, K\) for 299 truths, got shape \(5, 300, 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"must be \(seeds, items, K\) for 299 truths, got \(5, 300, 2\) and"):
         judge_official_total(
             method,
             reference,
