@@ -17,7 +17,7 @@ import mixkit
 from mixkit.comparison.adapters import adapter_for, find_adapters
 from mixkit.comparison.entry import Entry
 from mixkit.comparison.problems import DataError, LoadOptions, Prepared
-from mixkit.comparison.run import Run, build, execute
+from mixkit.comparison.run import Progress, Run, build, execute
 from mixkit.comparison.screen import Screen
 from mixkit.comparison.splits import Cell
 from mixkit.comparison.tuning import Trial
@@ -41,15 +41,15 @@ def fit_final(entry: Entry, method: str, folder: Path, screen: Screen) -> dict[s
     """
     cell = entry.cells()[0]
     folder.mkdir(parents=True, exist_ok=True)  # better told now than after the training
-    screen.note(f"1 of 2: training on {len(cell.train)} rows, to score on {len(cell.test)} held-out rows")
-    record, _ = execute(entry.problem, entry.problem.prepare(cell.train), entry.run(method, cell))
+    with screen.epochs(f"1 of 2: training on {len(cell.train)} rows, to score on {len(cell.test)}") as told:
+        record, _ = execute(entry.problem, entry.problem.prepare(cell.train), entry.run(method, cell), told)
     official = entry.problem.official
     rows = [cell.train, cell.validation] if official is not None else [cell.train, cell.validation, cell.test]
     everything = np.sort(np.concatenate(rows))
-    screen.note(f"2 of 2: training on all {len(everything)} rows")
     prepared = entry.problem.prepare(everything)
     run = entry.run(method, Cell(cell.repeat, cell.fold, cell.seed, everything, everything[:0], cell.test))
-    network, epochs = final_network(entry, prepared, run)
+    with screen.epochs(f"2 of 2: training on all {len(everything)} rows") as told:
+        network, loss = final_network(entry, prepared, run, told)
     card = {
         "mixkit": mixkit.__version__,
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -61,21 +61,22 @@ def fit_final(entry: Entry, method: str, folder: Path, screen: Screen) -> dict[s
         "method": method,
         "configuration": record["configuration"],
         "scores": {"rows": record["rows"], **record["scores"], **record["descriptive"]},
-        "final_training_loss": epochs,
+        "final_training_loss": loss,
         "data": dict(prepared.card),
     }
     write_artifact(folder, network, card)
     return card
 
 
-def final_network(entry: Entry, prepared: Prepared, run: Run) -> tuple[nn.Module, float]:
-    """Train on the rows of `run` and return the network and the last epoch's loss."""
+def final_network(entry: Entry, prepared: Prepared, run: Run, told: Progress) -> tuple[nn.Module, float]:
+    """Train on the rows of `run` and return the network and the last epoch's loss; `told` follows the epochs."""
     fabric = training_fabric(run.device, run.precision)
     objective, recipe = build(prepared, run, Trial(run.parameters))
     targets = objective.task.encode(torch.from_numpy(entry.problem.labels))
     loss = float("nan")
     for epoch in train(objective, prepared, run.cell.train, targets, recipe, seed=run.cell.seed, fabric=fabric):
         loss = epoch.loss
+        told(epoch.number, recipe.epochs)
     return objective.deploy(), loss
 
 

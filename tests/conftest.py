@@ -9,6 +9,8 @@ from hypothesis import settings
 
 from mixkit import Pairing
 
+torch.set_num_threads(1)  # on tensors as small as the tests' a second thread costs more than it brings
+
 # the same examples every time and nothing written beside the tests: a failure is a fact about the commit
 settings.register_profile("mixkit", max_examples=30, deadline=None, derandomize=True, database=None)
 settings.load_profile("mixkit")

@@ -200,8 +200,8 @@ def test_wrong_use_is_told_and_ends_with_2(run, table, tmp_path, arguments, mess
         ("", "table"),
         ("a,y\n1,x\n2,x\n3,x\n", "target 'y' must have two classes or more, got only 'x'"),
         (
-            "a,b,y\n1,1,x\n1,2,z\n2,2,x\n",
-            "there must be at least as many rows as folds, got 3 for folds=5; use fewer folds",
+            "a,b,y\n1,1.5,x\n1,2.5,z\n2,2.5,x\n",
+            "there must be at least as many rows as folds, got 3 for folds=5",
         ),
         ("\x00\x01\x02", "bad.csv"),
     ],

@@ -19,6 +19,7 @@ from mixkit.comparison.settings import Settings
 from mixkit.comparison.splits import Cell, official_cells, resampled_cells
 from mixkit.comparison.workplace import Job
 from mixkit.method import Method, did_you_mean, methods
+from mixkit.method import method as find_method
 from mixkit.tasks import MultiClass, Regression
 from mixkit.training.loop import training_fabric
 
@@ -89,11 +90,6 @@ class Entry:
         except ValueError as error:
             raise DataError(f"{problem.name}: {error}") from error
 
-    @cached_property
-    def _defaults(self) -> dict[str, dict[str, float]]:
-        found = methods()
-        return {name: found[name].parameters(self.problem.modality) for name in self.methods}
-
     def run(self, method: str, cell: Cell) -> Run:
         """Return the run of `method` on `cell`."""
         budgeted = (self.settings.budgeted or {}).get(self.problem.name, {})
@@ -106,7 +102,7 @@ class Entry:
             device=self.settings.device or "cpu",
             precision=self.settings.precision or "32-true",
             fingerprint=self.fingerprint,
-            parameters=self._defaults[method],
+            parameters=find_method(method).parameters(self.problem.modality),
         )
 
     def jobs(self, repeats: int | None = None) -> list[Job]:

@@ -96,7 +96,8 @@ def feature_map(features: Tensor) -> str | None:
         return None
     values = features.detach().float().mean(0).flip(0)
     low, high = float(values.min()), float(values.max())
-    pixels = ((values - low) / max(high - low, 1e-12) * 255).to(torch.uint8).numpy()
+    # dark is loud, as in the drawings of clips
+    pixels = ((high - values) / max(high - low, 1e-12) * 255).to(torch.uint8).numpy()
     return f'<img class="features" alt="mixed features" src="{png_data_uri(pixels)}">'
 
 

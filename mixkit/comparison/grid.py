@@ -1,18 +1,18 @@
 """Executing many runs, here or in worker processes by joblib, each stored as soon as it is finished."""
 
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
-from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from mixkit.comparison.problems import WorkerDied
 from mixkit.comparison.run import Arrays, execute
 from mixkit.comparison.store import Record, Store
-from mixkit.comparison.workplace import Job, Workplace
+from mixkit.comparison.workplace import Job, Workplace, deaf_to_interrupts, end_with_owner
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,23 @@ def execute_grid(
         return
     tasks = (joblib.delayed(work)(place, job) for job in jobs)
     parallel = joblib.Parallel(
-        n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs", max_nbytes=None
+        n_jobs=workers,
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch="2*n_jobs",
+        max_nbytes=None,  # arguments are small: no shared memory
+        initializer=end_with_owner,
+        initargs=(place,),
     )
+    with deaf_to_interrupts():
+        results = parallel(tasks)  # starts the workers
     try:
-        for result in parallel(tasks):
+        for result in results:
             keep(result, store, finished)
     except BaseException as error:
-        # workers would finish what they have begun; nobody waits for it any more
-        get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # joblib tells that runs are cancelled: they are meant to be
+            results.close()  # kills the workers: nobody waits any more for what they have begun
         if isinstance(error, BrokenProcessPool):
             raise WorkerDied("a worker process was killed, most likely for its memory; try fewer --jobs") from error
         raise

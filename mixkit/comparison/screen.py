@@ -14,6 +14,9 @@ from mixkit.comparison.workplace import Running
 from mixkit.report.summary import plain
 
 
+COLUMNS = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+
+
 class Screen:
     """Notes and progress on stderr.
 
@@ -30,22 +33,16 @@ class Screen:
 
     @contextmanager
     def progress(
-        self, total: int, metric: str, running: Callable[[], Sequence[Running]]
+        self, total: int, running: Callable[[], Sequence[Running]]
     ) -> Iterator[Callable[[Record | Failure], None]]:
         """Show overall progress with the time left, and each run under way; yield what reports a finished run.
 
         Where stderr is no terminal, a line a finished run is printed instead.
         """
         if not self.console.is_terminal:
-            yield Lines(self, total, metric)
+            yield Lines(self, total)
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console, transient=True) as bars:
+        with Progress(*COLUMNS, console=self.console, transient=True) as bars:
             overall = bars.add_task("all runs", total=total)
             with following(bars, running):
 
@@ -56,12 +53,20 @@ class Screen:
 
                 yield finished
 
+    @contextmanager
+    def epochs(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """Say what is trained, and show its epochs on a terminal; yield what is told (epochs done, epochs in all)."""
+        self.note(what)
+        with Progress(*COLUMNS, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
+            task = bar.add_task("  epochs", total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
 
 class Lines:
     """Prints a line a finished run, for logs."""
 
-    def __init__(self, screen: Screen, total: int, metric: str) -> None:
-        self._screen, self._total, self._metric, self._done = screen, total, metric, 0
+    def __init__(self, screen: Screen, total: int) -> None:
+        self._screen, self._total, self._done = screen, total, 0
 
     def __call__(self, result: Record | Failure) -> None:
         """Print the line of `result`."""

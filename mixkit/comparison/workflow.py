@@ -21,7 +21,7 @@ from mixkit.comparison.settings import Settings
 from mixkit.comparison.snippet import snippet
 from mixkit.comparison.statistics import across_problems, detectable_before
 from mixkit.comparison.store import Record, Store
-from mixkit.comparison.workplace import Job, workplace
+from mixkit.comparison.workplace import Job, Workplace, workplace
 from mixkit.files import plural
 from mixkit.method import methods
 from mixkit.report.formats import duration
@@ -58,13 +58,13 @@ def run_comparison(settings: Settings, store: Store, screen: Screen, command: st
     store.save_settings(settings.stored_form())
     forecast(entries, done, workers, screen)
     screen.note(f"Results go to {store.folder}")
-    failures = run_all(entries, store, workers, screen)
-    if failures and not store.records():
-        raise DataError(f"no run could be finished; the first: {failures[0].method}: {failures[0].message}")
-    problems = {entry.problem.name: summarise(entry, store, entry.repeats) for entry in entries}
-    if settings.until_decided:
-        for entry in entries:
-            problems[entry.problem.name], more = decide(entry, store, workers, screen)
+    with workplace(workers) as place:
+        failures = run_all(entries, store, place, workers, screen)
+        if failures and not store.records():
+            raise DataError(f"no run could be finished; the first: {failures[0].method}: {failures[0].message}")
+        problems = {entry.problem.name: summarise(entry, store, entry.repeats) for entry in entries}
+        for entry in entries if settings.until_decided else []:
+            problems[entry.problem.name], more = decide(entry, store, place, workers, screen)
             failures += more
     summary: Summary = {
         "mixkit": mixkit.__version__,
@@ -136,36 +136,45 @@ def detectable(entry: Entry) -> str:
 
 
 def run_all(
-    entries: Sequence[Entry], store: Store, workers: int, screen: Screen, *, repeats: int | None = None
+    entries: Sequence[Entry],
+    store: Store,
+    place: Workplace,
+    workers: int,
+    screen: Screen,
+    *,
+    repeats: int | None = None,
 ) -> list[Failure]:
     """Run what is not in the store yet; return what failed."""
     done = store.records()
-    jobs: list[Job] = [job for entry in entries for job in entry.todo(done, repeats)]
+    jobs: list[Job] = []
+    for entry in entries:
+        if todo := entry.todo(done, repeats):
+            place.take(entry.problem)
+            jobs += todo
     failures: list[Failure] = []
     if not jobs:
         return failures
-    workers = min(workers, len(jobs))
-    with workplace({entry.problem.name: entry.problem for entry in entries}, workers) as place:
-        metric = entries[0].metrics[0].name
-        with screen.progress(len(jobs), metric, place.running) as report:
+    with screen.progress(len(jobs), place.running) as report:
 
-            def finished(result: Record | Failure) -> None:
-                if isinstance(result, Failure):
-                    failures.append(result)
-                report(result)
+        def finished(result: Record | Failure) -> None:
+            if isinstance(result, Failure):
+                failures.append(result)
+            report(result)
 
-            execute_grid(place, jobs, store, workers=workers, finished=finished)
+        execute_grid(place, jobs, store, workers=min(workers, len(jobs)), finished=finished)
     return failures
 
 
-def decide(entry: Entry, store: Store, workers: int, screen: Screen) -> tuple[ProblemSummary, list[Failure]]:
+def decide(
+    entry: Entry, store: Store, place: Workplace, workers: int, screen: Screen
+) -> tuple[ProblemSummary, list[Failure]]:
     """Add whole repeats of resampled splits while a verdict is open; return the last summary and what failed."""
     repeats, failures = entry.repeats, []
     summary = summarise(entry, store, repeats)
     while not entry.official and repeats < MOST_REPEATS and is_open(summary):
         repeats += 1
         screen.note(f"{entry.problem.name} is undecided: repeat {repeats} of at most {MOST_REPEATS}")
-        failures += run_all([entry], store, workers, screen, repeats=repeats)
+        failures += run_all([entry], store, place, workers, screen, repeats=repeats)
         summary = summarise(entry, store, repeats)
     return summary, failures
 

@@ -3,12 +3,13 @@
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -41,6 +42,10 @@ class Running:
 class Workplace(Protocol):
     """Carries problems to where runs happen, and their progress back."""
 
+    def take(self, problem: Problem) -> None:
+        """Make ready for runs on `problem`."""
+        ...
+
     def ready(self, job: Job) -> Ready:
         """Return the problem of `job` and its preprocessing; runs of one cell follow each other and share it."""
         ...
@@ -59,16 +64,16 @@ class Workplace(Protocol):
 
 
 class OneProcess:
-    """Runs happen in this process: nothing has to travel.
+    """Runs happen in this process: nothing has to travel."""
 
-    Args:
-        problems: by name.
-    """
-
-    def __init__(self, problems: Mapping[str, Problem]) -> None:
-        self._problems = problems
+    def __init__(self) -> None:
+        self._problems: dict[str, Problem] = {}
         self._now: list[Running] = []
         self._prepared = lru_cache(maxsize=1)(self._prepare)
+
+    def take(self, problem: Problem) -> None:
+        """Keep `problem`."""
+        self._problems[problem.name] = problem
 
     def ready(self, job: Job) -> Ready:
         """Return the problem of `job` and its preprocessing."""
@@ -110,9 +115,14 @@ class SharedFolder(NamedTuple):
         """Return where the problem `name` lies pickled."""
         return self.folder / f"{joblib.hash(name)}.problem"
 
+    def take(self, problem: Problem) -> None:
+        """Lay `problem` out for the workers, unless it is there."""
+        path = self.problem_file(problem.name)
+        if not path.exists():
+            joblib.dump(problem, path)
+
     def ready(self, job: Job) -> Ready:
         """Return the problem of `job` and its preprocessing."""
-        end_with_owner(self)
         return prepare_from(self.problem_file(job.problem), job.run.cell.train.tobytes())
 
     def reporter(self, job: Job) -> Callable[[int, int], None]:
@@ -149,16 +159,13 @@ class SharedFolder(NamedTuple):
 
 
 @contextlib.contextmanager
-def workplace(problems: Mapping[str, Problem], workers: int) -> Iterator[Workplace]:
-    """Make ready for runs on `problems` in so many processes; what was laid out for workers is removed at the end."""
+def workplace(workers: int) -> Iterator[Workplace]:
+    """Make ready for runs in so many processes; what is laid out for workers is removed at the end."""
     if workers == 1:
-        yield OneProcess(problems)
+        yield OneProcess()
         return
     with tempfile.TemporaryDirectory(prefix="mixkit-", ignore_cleanup_errors=True) as folder:
-        place = SharedFolder(Path(folder), os.getpid())
-        for name, problem in problems.items():
-            joblib.dump(problem, place.problem_file(name))
-        yield place
+        yield SharedFolder(Path(folder), os.getpid())
 
 
 @lru_cache(maxsize=1)
@@ -180,9 +187,24 @@ def training_rows(rows: bytes) -> np.typing.NDArray[np.int64]:
     return np.frombuffer(rows, dtype=np.int64).copy()
 
 
-@cache
-def end_with_owner(place: SharedFolder) -> None:
-    """See to it that this worker ends, and the folder goes, when the command is killed: nobody else would."""
+@contextlib.contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Let processes that start inside ignore Ctrl-C, which a terminal sends to all: the command ends them."""
+    if threading.current_thread() is not threading.main_thread():  # only there can it be done
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def end_with_owner(place: Workplace) -> None:
+    """See to it that this worker process ends, and the folder goes, when the command is killed: nobody else would."""
+    if not isinstance(place, SharedFolder):
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # also those that are started later, see `deaf_to_interrupts`
 
     def watch() -> None:
         while os.getppid() == place.owner:
@@ -190,5 +212,4 @@ def end_with_owner(place: SharedFolder) -> None:
         shutil.rmtree(place.folder, ignore_errors=True)
         os._exit(1)
 
-    if os.getppid() == place.owner:
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()

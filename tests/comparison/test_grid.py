@@ -18,7 +18,8 @@ from mixkit.comparison.workplace import OneProcess, Running, SharedFolder, workp
 def ran(entry, store, *, workers=1, finished=None):
     """Execute every run of `entry` and return what was reported."""
     told = []
-    with workplace({entry.problem.name: entry.problem}, workers) as place:
+    with workplace(workers) as place:
+        place.take(entry.problem)
         execute_grid(place, entry.jobs(), store, workers=workers, finished=finished or told.append)
     return told
 
@@ -92,20 +93,23 @@ def test_a_killed_worker_is_told_and_what_is_finished_stays(settings, tmp_path):
 
 def test_one_process_needs_no_folder(entry, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
-    with workplace({entry.problem.name: entry.problem}, 1) as place:
+    with workplace(1) as place:
+        place.take(entry.problem)
         assert place.ready(entry.jobs()[0])[0] is entry.problem
 
 
 def test_the_folder_of_worker_processes_goes_with_them(entry, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with workplace({entry.problem.name: entry.problem}, 2) as place:
+    with workplace(2) as place:
+        place.take(entry.problem)
         (folder,) = tmp_path.glob("mixkit-*")
         assert place.ready(entry.jobs()[0])[0].name == entry.problem.name
     assert not folder.exists()
 
 
 def test_runs_of_one_cell_share_their_preprocessing(entry):
-    place, jobs = OneProcess({entry.problem.name: entry.problem}), entry.jobs()
+    place, jobs = OneProcess(), entry.jobs()
+    place.take(entry.problem)
     first = place.ready(jobs[0])[1]
     assert place.ready(jobs[1])[1] is first
     assert place.ready(jobs[2])[1] is not first
@@ -113,7 +117,7 @@ def test_runs_of_one_cell_share_their_preprocessing(entry):
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_progress_is_told_while_a_run_is_under_way(entry, tmp_path, shared):
-    place = SharedFolder(tmp_path, os.getpid()) if shared else OneProcess({})
+    place = SharedFolder(tmp_path, os.getpid()) if shared else OneProcess()
     assert place.running() == []
     place.reporter(entry.jobs()[1])(3, 7)
     assert place.running() == [Running("table", "mixup", 3, 7)]
