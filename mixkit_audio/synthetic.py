@@ -103,7 +103,7 @@ def keywords() -> AudioProblem:
         classes=tuple(_WORDS),
         notes=("synthetic: the words are synthesised in code, not recorded; voices are never torn apart by a split",),
         groups=np.array(groups, dtype=np.int64),
-        epochs=15,
+        epochs=12,
     )
 
 

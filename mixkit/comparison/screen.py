@@ -13,7 +13,6 @@ from mixkit.comparison.store import Record
 from mixkit.comparison.workplace import Running
 from mixkit.report.summary import plain
 
-
 COLUMNS = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
 
 
