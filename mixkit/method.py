@@ -86,7 +86,8 @@ def methods() -> dict[str, Method]:
     for point in entry_points(group="mixkit.methods"):
         try:
             loaded = point.load()
-        except ImportError:  # an adapter whose extra is not installed; `mixkit compare` names the remedy
+        # an adapter whose extra is missing or broken (torchaudio beside another torch); `mixkit compare` names the remedy
+        except (ImportError, OSError, RuntimeError):
             continue
         for method in [loaded] if isinstance(loaded, Method) else loaded:
             if found.setdefault(method.name, method) is not method:

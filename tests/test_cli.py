@@ -343,23 +343,25 @@ def test_a_comparison_stopped_and_killed_ends_with_the_numbers_of_one_that_was_n
     runs = tmp_path / "out" / "runs.jsonl"
     design = (table, "--target", "-1", "--methods", "mixup", "--folds", "2", "--repeats", "3", "--epochs", "60")
 
-    def stopped(process, at, stop):
-        """Stop the command after so many runs; return what it said and how many there are."""
-        wait_for(lambda: runs.exists() and runs.read_bytes().count(b"\n") >= at)
+    def stopped(process, there, stop):
+        """Stop the command once two runs have joined those there; return what it said and how many there are now."""
+        wait_for(lambda: runs.exists() and runs.read_bytes().count(b"\n") >= there + 2)
         stop(process.pid)
         said = process.communicate(timeout=60)[1]
         wait_for(lambda: session(process) == [])  # no process is left, also none of the workers
         assert list(temporary.glob("mixkit-*")) == []
         assert "Traceback" not in said
-        return said, runs.read_bytes().count(b"\n")
+        finished = runs.read_bytes().count(b"\n")
+        assert len(re.findall(r"^\[\d+/\d+\] ", said, re.MULTILINE)) <= finished - there  # what was told was kept
+        return said, finished
 
     process = started(temporary, "compare", *design, "--jobs", "2", "--out", tmp_path / "out")
     # a terminal sends Ctrl-C to all processes
-    said, first = stopped(process, 2, lambda pid: os.killpg(pid, signal.SIGINT))
+    said, first = stopped(process, 0, lambda pid: os.killpg(pid, signal.SIGINT))
     assert process.returncode == 130
     assert said.splitlines()[-1].startswith("interrupted; what is finished is kept; continue with: mixkit compare")
     process = started(temporary, "compare", "--resume", tmp_path / "out")
-    _, second = stopped(process, first + 2, lambda pid: os.kill(pid, signal.SIGKILL))
+    _, second = stopped(process, first, lambda pid: os.kill(pid, signal.SIGKILL))
     assert 2 <= first < second < 12
     resumed = run("compare", "--resume", tmp_path / "out", "--jobs", "1")
     assert f"{12 - second} runs, {second} more are there already" in resumed.stderr

@@ -108,11 +108,11 @@ def test_an_open_verdict_gets_more_repeats_until_eight(compare, settings, told):
 
 @pytest.mark.usefixtures("quick_report")
 def test_a_time_budget_becomes_epochs_once(compare, settings, numbers):
-    budget = settings(epochs=None, time_budget=0.05)
+    budget = settings(epochs=None, time_budget=0.02)
     _, store = compare(budget)
     stored = Settings.stored(store.settings())
-    assert stored.time_budget == 0.05
-    assert stored.run_seconds == pytest.approx(0.05 * 60 / 4)
+    assert stored.time_budget == 0.02
+    assert stored.run_seconds == pytest.approx(0.02 * 60 / 4)
     assert stored.budgeted["table"].keys() == {"erm", "mixup"}
     assert min(stored.budgeted["table"].values()) >= 1
     before = numbers(store)
@@ -122,7 +122,7 @@ def test_a_time_budget_becomes_epochs_once(compare, settings, numbers):
 
 @pytest.mark.usefixtures("quick_report")
 def test_a_method_that_joins_a_time_budget_gets_as_much_time_and_leaves_the_others_theirs(compare, settings):
-    _, store = compare(settings(epochs=None, time_budget=0.05))
+    _, store = compare(settings(epochs=None, time_budget=0.02))
     before = Settings.stored(store.settings())
     compare(before.merged(Settings(methods=("mixupe",))))
     after = Settings.stored(store.settings())
