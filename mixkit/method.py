@@ -86,7 +86,7 @@ def methods() -> dict[str, Method]:
     for point in entry_points(group="mixkit.methods"):
         try:
             loaded = point.load()
-        # an adapter whose extra is missing or broken (torchaudio beside another torch); `mixkit compare` names the remedy
+        # an extra that is missing, or broken (torchaudio beside another torch); `mixkit compare` names the remedy
         except (ImportError, OSError, RuntimeError):
             continue
         for method in [loaded] if isinstance(loaded, Method) else loaded:
