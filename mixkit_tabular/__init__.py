@@ -1,7 +1,6 @@
-"""Tables for mixkit: reading, preprocessing, a network and an embedded problem, found by entry points.
+"""Tables for mixkit: reading, preprocessing, a network and an embedded problem, found by entry point.
 
-`ADAPTER` is what `mixkit compare` uses for files of rows and columns; `METHODS` are the mixing methods that only
-tables have.
+`ADAPTER` is what `mixkit compare` uses for files of rows and columns.
 """
 
 from mixkit.comparison.problems import Adapter
@@ -10,7 +9,7 @@ from mixkit_tabular.problem import load
 from mixkit_tabular.readers import recognises
 from mixkit_tabular.restore import restore
 
-__all__ = ["ADAPTER", "METHODS"]
+__all__ = ["ADAPTER"]
 
 ADAPTER = Adapter(
     modality="table",
@@ -19,5 +18,3 @@ ADAPTER = Adapter(
     load=load,
     restore=restore,
 )
-
-METHODS: tuple[()] = ()

@@ -11,7 +11,7 @@ import torch
 from mixkit.comparison.problems import DataError, LoadOptions
 from mixkit.placement import AtSite
 from mixkit.tasks import MultiClass, Regression
-from mixkit_tabular import ADAPTER, METHODS
+from mixkit_tabular import ADAPTER
 
 
 @pytest.fixture
@@ -198,4 +198,3 @@ def test_the_embedded_table_can_be_learned():
 
 def test_the_adapter_names_what_it_is_for():
     assert ADAPTER.modality == "table"
-    assert METHODS == ()
