@@ -10,6 +10,7 @@ from torch import Generator, nn
 from mixkit.objectives import Objective
 from mixkit.placement import AtInputs, Placement
 from mixkit.tasks import MultiClass, MultiLabel, Regression, Task
+from mixkit.tokens import TokenSite
 
 MODALITIES = ("image", "table", "audio", "graph")
 Parameters = Mapping[str, float]
@@ -26,6 +27,7 @@ class Setting:
         sites: hidden sites for manifold mixup, beside `place`.
         generator: for all draws; None: a private one from fresh entropy.
         total_steps: steps of the whole training, where known.
+        tokens: what learned mixing looks at; None where nobody said.
     """
 
     model: nn.Module
@@ -34,6 +36,7 @@ class Setting:
     sites: tuple[str, ...] = ()
     generator: Generator | None = None
     total_steps: int | None = None
+    tokens: TokenSite | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +133,7 @@ def objective(
     place: Placement | None = None,
     sites: Sequence[str] = (),
     total_steps: int | None = None,
+    tokens: TokenSite | None = None,
     parameters: Parameters | None = None,
     modality: str | None = None,
 ) -> Objective:
@@ -143,6 +147,7 @@ def objective(
         place: where mixing acts, e.g. `AtSite("layer2")`; None: at the inputs.
         sites: submodules among which manifold mixup chooses, beside `place`.
         total_steps: steps of the whole training, for methods that change with time.
+        tokens: what learned mixing looks at, e.g. `MapTokens("layer3", 256)`.
         parameters: values that differ from the method's defaults, e.g. {"alpha": 0.4}.
         modality: "image", "table", "audio" or "graph": takes the defaults for that kind of data.
 
@@ -171,5 +176,6 @@ def objective(
         sites=tuple(sites),
         generator=generator,
         total_steps=total_steps,
+        tokens=tokens,
     )
     return chosen.build(setting, values)

@@ -1,4 +1,4 @@
-"""One training step's loss: `Erm` and `Mixed`; mixup, CutMix, RegMixup and MixupE are arguments of `Mixed`."""
+"""One training step's loss: the base class `Objective`, and `Erm`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -6,15 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from mixkit.clean import Clean, CleanRows, Concatenated, take
-from mixkit.mix import Mixing
-from mixkit.penalties import Penalty, Step
-from mixkit.placement import AtInputs, Passed, Placement
-from mixkit.plan import Plan
-from mixkit.randomness import fresh_generator
-from mixkit.tasks import MultiClass, MultiLabel, Task, check_smoothing, positive
+from mixkit.tasks import MultiClass, MultiLabel, Task, check_smoothing
 
 
 class Objective(nn.Module, ABC):
@@ -54,7 +48,7 @@ class Objective(nn.Module, ABC):
             check_values(inputs, targets, weights)
         if self.training:
             return self.training_terms(inputs, targets, weights)
-        return {"loss": self.task.loss(self.model(inputs), targets, weights)}
+        return {"loss": self.task.loss(self.deploy()(inputs), targets, weights)}
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Return the parameter groups for an optimizer."""
@@ -110,168 +104,6 @@ class Erm(Objective):
         if isinstance(self.task, MultiClass | MultiLabel):
             targets = self.task.smooth(targets, self.label_smoothing)
         return {"loss": self.task.loss(self.model(inputs), targets, weights)}
-
-
-class Mixed(Objective):
-    """The loss on mixed samples, and what goes with it: the terms "mixed", "clean", "penalty".
-
-    Args:
-        model: inputs -> logits (B, K).
-        task: what the logits mean.
-        mix: what is mixed with whom: `Mix`, `OneOf` or `Chain`.
-        place: where the plan acts; `AtInputs()`, `AtSite(name)`, `AtOneOf(...)`.
-        penalty: on the clean rows, e.g. `MixupE(1e-3)`.  The sum of all terms is rescaled to the value it has without
-            the penalty (Zou et al. 2023, eqs. 8-9), by a factor without gradient.
-        generator: where all draws come from, a CPU generator; None: a private one from fresh entropy.
-        clean: how clean rows are had, if the penalty or `clean_weight` wants any; says what BatchNorm sees.
-        clean_weight: weight of the clean rows' plain loss; 1.0 is RegMixup (Pinto et al. 2022, arXiv:2206.14502).
-        total_steps: steps of the whole training; needed if mixing ends before (`until` < 1).
-
-    Raises:
-        ValueError: mixing ends early but total_steps is not given; clean_weight is negative.
-
-    >>> from mixkit import BetaPairs, Blend, Mix, MixupE, MultiClass
-    >>> task = MultiClass(3)
-    >>> objective = Mixed(nn.Linear(4, 3), task, Mix(Blend(), BetaPairs(1.0)), penalty=MixupE(1e-3))
-    >>> sorted(objective(torch.rand(2, 4), task.encode([0, 2])))
-    ['mixed', 'penalty']
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        task: Task,
-        mix: Mixing,
-        place: Placement | None = None,
-        *,
-        penalty: Penalty | None = None,
-        generator: Generator | None = None,
-        clean: Clean | None = None,
-        clean_weight: float = 0.0,
-        total_steps: int | None = None,
-    ) -> None:
-        super().__init__(model, task)
-        if mix.until < 1 and not total_steps:
-            raise ValueError(
-                f"total_steps must be given when mixing ends early, got until={mix.until} and {total_steps=}"
-            )
-        if not clean_weight >= 0:
-            raise ValueError(f"clean_weight must be non-negative, got {clean_weight=}")
-        self.mix = mix
-        self.penalty = penalty
-        self.clean = Concatenated() if clean is None else clean
-        self.clean_weight = clean_weight
-        self.total_steps = total_steps
-        self.steps = 0
-        self.generator = fresh_generator() if generator is None else generator
-        self._placed = (AtInputs() if place is None else place).on(model)
-
-    @property
-    def progress(self) -> float:
-        """How much of the training is done, in [0, 1]; 0 where total_steps is not given."""
-        return min(1.0, self.steps / self.total_steps) if self.total_steps else 0.0
-
-    def training_terms(self, inputs: Any, targets: Tensor, weights: Tensor | None) -> dict[str, Tensor]:
-        """Return the rescaled terms of one step; see the class."""
-        progress, size = self.progress, len(targets)
-        self.steps += 1
-        clean = self._clean_rows(size)
-
-        def draw(mixable: Any) -> Plan:
-            return self.mix.draw(mixable, targets, self.generator, progress=progress, keep=clean.keep)
-
-        passed = self._placed(inputs, draw, clean.beside, size=size, generator=self.generator)
-        terms = {"mixed": self.task.loss(passed.mixed, *mix_targets(passed.plan, targets, weights))}
-        if clean != CleanRows():
-            share = self.mix.partner_share(progress)
-            terms |= self._clean_terms(inputs, targets, weights, clean, passed, partner_share=share)
-        return rescaled(terms) if "penalty" in terms else terms
-
-    def _clean_rows(self, size: int) -> CleanRows:
-        """Return the rows that this step needs clean: none without a penalty or a clean loss."""
-        if self.penalty is None and self.clean_weight == 0:
-            return CleanRows()
-        return self.clean.rows(size, self.generator)
-
-    def _clean_terms(
-        self,
-        inputs: Any,
-        targets: Tensor,
-        weights: Tensor | None,
-        clean: CleanRows,
-        passed: Passed,
-        *,
-        partner_share: float,
-    ) -> dict[str, Tensor]:
-        """Return the terms that stand on clean rows."""
-        rows, logits = clean.indices(), self._clean_logits(inputs, clean, passed, size=len(targets))
-        own, weight = take(targets, rows), None if weights is None else take(weights.to(targets.device), rows)
-        terms = {}
-        if self.clean_weight:
-            terms["clean"] = self.clean_weight * self.task.loss(logits, own, weight)
-        if self.penalty is not None:
-            step = Step(
-                model=self.model,
-                inputs=take(inputs, rows) if isinstance(inputs, Tensor) else None,
-                logits=logits,
-                targets=own,
-                weights=weight,
-                plan=passed.plan,
-                task=self.task,
-                partner_share=partner_share,
-            )
-            terms["penalty"] = self.penalty(step)
-        return terms
-
-    def _clean_logits(self, inputs: Any, clean: CleanRows, passed: Passed, *, size: int) -> Tensor:
-        """Return the logits of the clean rows (C, K)."""
-        if clean.apart is None:
-            return take(passed.mixed, clean.indices()) if passed.clean is None else passed.clean
-        logits: Tensor = self.model(inputs)
-        if len(logits) != size:
-            raise ValueError(
-                f"Separate() needs a row of logits a sample, got {len(logits)} for {size} samples; "
-                "with AtSite(site, rows=...) take Concatenated() or InBatch()"
-            )
-        return logits
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """Return what a checkpoint needs beside parameters: the generator's state and the number of steps."""
-        return {"generator": self.generator.get_state(), "steps": self.steps}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore what `get_extra_state` returned."""
-        self.generator.set_state(state["generator"])
-        self.steps = state["steps"]
-
-
-def mix_targets(plan: Plan, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Return mixed targets and weights such that their loss has the gradient of the blended losses.
-
-    sum_s c_s w_s loss(f, t_s) with shares c_s and weights w_s is, up to a constant, W loss(f, sum_s c_s w_s t_s / W)
-    with W = sum_s c_s w_s: a missing label (weight 0) contributes nothing, also through a partner.  Where a plan's
-    label shares do not sum to 1 (the union of two), their sum stays with the target.
-    """
-    missing = targets.isnan()
-    # on an accelerator a look at the values would wait for the device: there the general form is taken always
-    if weights is None and targets.device.type == "cpu" and not bool(missing.any()):
-        return plan.targets(targets), None
-    weights = torch.ones(len(targets)) if weights is None else weights
-    weight = weights.to(targets.device, torch.float32)
-    weight = weight.view(*weight.shape, *[1] * (targets.ndim - weight.ndim)).expand(targets.shape)
-    weight = torch.where(missing, 0.0, weight)
-    mixed_weight = plan.targets(weight)
-    mixed = plan.targets(weight * torch.where(missing, 0.0, targets))
-    shares = plan.targets(torch.ones_like(weight))
-    return torch.where(mixed_weight > 0, shares * mixed / mixed_weight, 0.0), mixed_weight / positive(shares)
-
-
-def rescaled(terms: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return `terms` times |sum without penalty| / |sum|, a factor without gradient (Zou et al. 2023, eqs. 8-9)."""
-    without = torch.stack([term.detach() for name, term in terms.items() if name != "penalty"]).sum()
-    total = without + terms["penalty"].detach()
-    factor = torch.where(total == 0, 1.0, without.abs() / total.abs())
-    return {name: factor * term for name, term in terms.items()}
 
 
 def check_targets(targets: Tensor, weights: Tensor | None) -> None:

@@ -1,4 +1,4 @@
-"""Who mixes with whom, and how much of itself each sample keeps: `Pairing` and the samplers that draw one."""
+"""Who mixes with whom, and how much of itself each sample keeps: `Pairing`, `Sources`, and their samplers."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -50,6 +50,62 @@ class Pairing:
     def identity(cls, size: int) -> "Pairing":
         """Return the pairing of `size` samples that mixes nothing."""
         return cls(torch.arange(size, device="cpu"), torch.ones(size, dtype=torch.float32, device="cpu"))
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """What each mixed sample of a batch is made of, K samples of two or more; `Pairing` is the case K = 2.
+
+    Attributes:
+        index: int64 (B, K), rows of the batch; column 0 is the sample itself.
+        lam: float32 (B, K), their shares, in [0, 1], which sum to 1; column 0 is the sample's OWN share.
+
+    Raises:
+        ValueError: shapes or dtypes differ from these, column 0 is not the sample itself, shares do not sum to 1.
+
+    >>> Sources.of(Pairing(torch.tensor([1, 0]), torch.tensor([0.25, 1.0]))).lam
+    tensor([[0.2500, 0.7500],
+            [1.0000, 0.0000]])
+    """
+
+    index: Tensor
+    lam: Tensor
+
+    def __post_init__(self) -> None:
+        index, lam = self.index, self.lam
+        if index.ndim != 2 or index.shape[1] < 2 or index.dtype != torch.int64:
+            raise ValueError(
+                f"index must be int64 of shape (B, K), K at least 2, got {index.dtype} {tuple(index.shape)}"
+            )
+        if lam.shape != index.shape or lam.dtype != torch.float32:
+            raise ValueError(f"lam must be float32 of shape {tuple(index.shape)}, got {lam.dtype} {tuple(lam.shape)}")
+        if not torch.equal(index[:, 0], torch.arange(len(index), device=index.device)):
+            raise ValueError(f"index must name the sample itself in column 0, got {index[:, 0].tolist()}")
+        if not bool(((lam >= 0) & (lam <= 1)).all() and ((lam.sum(1) - 1).abs() < 1e-5).all()):
+            raise ValueError(f"lam must be in [0, 1] and sum to 1 in each row, got {lam.tolist()}")
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def pairing(self) -> Pairing:
+        """The sample's own share and its partner of the largest share."""
+        largest = self.lam[:, 1:].argmax(1, keepdim=True) + 1
+        return Pairing(self.index.gather(1, largest).squeeze(1), self.lam[:, 0].contiguous())
+
+    def keep(self, rows: Tensor) -> "Sources":
+        """Return the sources in which the rows that are True in `rows` (B,) keep all of themselves."""
+        alone = torch.zeros_like(self.lam)
+        alone[:, 0] = 1.0
+        return Sources(self.index, torch.where(rows[:, None], alone, self.lam))
+
+    @classmethod
+    def of(cls, drawn: "Pairing | Sources") -> "Sources":
+        """Return `drawn` as sources."""
+        if isinstance(drawn, Sources):
+            return drawn
+        own = torch.arange(len(drawn), device="cpu")
+        return cls(torch.stack([own, drawn.partner], 1), torch.stack([drawn.lam, 1 - drawn.lam], 1))
 
 
 class PairSampler(Protocol):
@@ -106,6 +162,43 @@ class BetaPairs:
         size = len(targets)
         partner = random_cycle(size, generator) if self.derange else random_order(size, generator)
         return Pairing(partner, beta_shares(self.alpha, size, self.per_sample, generator))
+
+
+@dataclass(frozen=True)
+class BetaSources:
+    """Several partners by random permutations, shares u_k / sum u with u_k ~ Beta(alpha, alpha) (AdAutoMix, K > 2).
+
+    Args:
+        alpha: both parameters of the Beta law, positive.
+        count: K, the number of samples in a mix, the own one included, at least 2.
+
+    Raises:
+        ValueError: alpha is not a positive finite number, count is below 2.
+
+    >>> BetaSources(1.0, count=3)(torch.zeros(4, 2), torch.Generator().manual_seed(0)).index.shape
+    torch.Size([4, 3])
+    """
+
+    alpha: float
+    count: int = 3
+
+    def __post_init__(self) -> None:
+        check_positive("alpha", self.alpha)
+        if self.count < 2:
+            raise ValueError(f"count must be at least 2, got count={self.count!r}")
+
+    @property
+    def expected_partner_share(self) -> float:
+        """1 - E[sum of squared shares], which for two is 2 E[lam (1 - lam)]; from 100,000 seeded draws."""
+        shares = normalized_betas(self.alpha, 100_000, self.count, torch.Generator().manual_seed(0))
+        return float(1 - shares.double().square().sum(1).mean())
+
+    def __call__(self, targets: Tensor, generator: Generator) -> Sources:
+        """Draw sources for `targets` (B, K); only B matters."""
+        size = len(targets)
+        partners = [random_order(size, generator) for _ in range(self.count - 1)]
+        own = torch.arange(size, device="cpu")
+        return Sources(torch.stack([own, *partners], 1), normalized_betas(self.alpha, size, self.count, generator))
 
 
 @dataclass(frozen=True)
@@ -218,3 +311,10 @@ def check_positive(name: str, value: float) -> None:
     """Raise ValueError unless `value` is a positive finite number."""
     if not (np.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be positive, got {name}={value!r}")
+
+
+def normalized_betas(alpha: float, size: int, count: int, generator: Generator) -> Tensor:
+    """Return float32 (size, count): independent Beta(alpha, alpha) draws over their sum; equal where all are 0."""
+    drawn = beta_shares(alpha, size * count, True, generator).view(size, count).double()
+    total = drawn.sum(1, keepdim=True)
+    return torch.where(total > 0, drawn / total, 1 / count).float()

@@ -1,11 +1,14 @@
-"""mixkit's own methods: what `mixkit methods` lists for every kind of data."""
+"""mixkit's own methods: what `mixkit methods` lists; those that learn how to mix are in `mixkit.learned_recipes`."""
 
 from dataclasses import replace
 
-from mixkit.clean import Clean, Concatenated, InBatch
+from mixkit.averaged import Averaged
+from mixkit.clean import Clean, Concatenated, InBatch, Separate
+from mixkit.learned_recipes import LEARNED
 from mixkit.method import MODALITIES, Method, Parameters, Setting
 from mixkit.mix import Mix
-from mixkit.objectives import Erm, Mixed, Objective
+from mixkit.mixed import Mixed
+from mixkit.objectives import Erm, Objective
 from mixkit.pairing import BetaPairs
 from mixkit.penalties import MixupE
 from mixkit.placement import AtOneOf, AtSite
@@ -45,6 +48,7 @@ def mixed(
     penalty: MixupE | None = None,
     clean: Clean | None = None,
     clean_weight: float = 0.0,
+    decoupled_weight: float = 0.0,
 ) -> Mixed:
     """Return the loss on samples mixed by `policy` with Beta pairs, at the setting's place."""
     return Mixed(
@@ -56,6 +60,7 @@ def mixed(
         generator=setting.generator,
         clean=clean,
         clean_weight=clean_weight,
+        decoupled_weight=decoupled_weight,
         total_steps=setting.total_steps,
     )
 
@@ -100,6 +105,22 @@ def build_mixupe_quarter(setting: Setting, parameters: Parameters) -> Objective:
 def build_mixupe_inbatch(setting: Setting, parameters: Parameters) -> Objective:
     """Return mixup with MixupE's penalty on the quarter of the batch that stays clean."""
     return mixed(setting, parameters, Blend(), penalty=MixupE(parameters["eta"]), clean=InBatch(0.25))
+
+
+def build_decoupled(setting: Setting, parameters: Parameters) -> Objective:
+    """Return mixup with the decoupled loss beside."""
+    return mixed(setting, parameters, Blend(), decoupled_weight=parameters["eta"])
+
+
+def build_erm_ema(setting: Setting, parameters: Parameters) -> Objective:
+    """Return the plain loss; what is shipped is a moving average of the model."""
+    return Averaged(build_erm(setting, parameters), total_steps=setting.total_steps)
+
+
+def build_mixup_ema(setting: Setting, parameters: Parameters) -> Objective:
+    """Return the loss on blended samples plus the plain one; what is shipped is a moving average of the model."""
+    objective = mixed(setting, parameters, Blend(), clean=Separate(), clean_weight=1.0)
+    return Averaged(objective, total_steps=setting.total_steps)
 
 
 METHODS = (
@@ -190,4 +211,33 @@ METHODS = (
         modality_defaults=ALPHAS,
         grid={"alpha": ALPHA_GRID},
     ),
+    Method(
+        name="decoupled",
+        modalities=MODALITIES,
+        paper="Liu et al. 2022, arXiv:2203.10761",
+        summary="control: mixup whose two classes do not compete with each other",
+        build=build_decoupled,
+        defaults={"alpha": 1.0, "eta": 0.1},
+        modality_defaults=ALPHAS,
+        grid={"alpha": ALPHA_GRID, "eta": (0.01, 0.1, 1.0)},
+        tasks=(MultiClass,),
+    ),
+    Method(
+        name="erm+ema",
+        modalities=MODALITIES,
+        paper="Polyak and Juditsky 1992",
+        summary="control: no mixing, a moving average of the weights",
+        build=build_erm_ema,
+    ),
+    Method(
+        name="mixup+ema",
+        modalities=MODALITIES,
+        paper="Zhang et al. 2018, arXiv:1710.09412",
+        summary="control: the plain loss plus mixup's, a moving average of the weights: AutoMix without its block",
+        build=build_mixup_ema,
+        defaults={"alpha": 1.0},
+        modality_defaults=ALPHAS,
+        grid={"alpha": ALPHA_GRID},
+    ),
+    *LEARNED,
 )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixkit import BetaPairs, Blend, Chain, CutMix, Mix, MultiClass, MultiLabel, Regression
-from mixkit.objectives import mix_targets
+from mixkit.mixed import mix_targets
 from mixkit.plan import BlendPlan
 
 CLASS_WEIGHTS = st.sampled_from([None, (1.0, 5.0, 0.25), (0.0, 1.0, 2.0)])

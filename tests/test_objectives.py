@@ -23,7 +23,7 @@ from mixkit import (
     Regression,
     Separate,
 )
-from mixkit.objectives import rescaled
+from mixkit.mixed import rescaled
 
 # --- terms ---------------------------------------------------------------------------------------------------------
 

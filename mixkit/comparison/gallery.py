@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from mixkit.comparison.problems import IntArray, Prepared, Problem
 from mixkit.method import Method, Setting
-from mixkit.objectives import Mixed, evaluating
+from mixkit.mixed import Mixed
+from mixkit.objectives import evaluating
 from mixkit.placement import AtSite
 from mixkit.plan import Plan
 from mixkit.png import png_data_uri

@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 
 from mixkit.placement import Placement
 from mixkit.tasks import Task
+from mixkit.tokens import TokenSite
 
 IntArray = npt.NDArray[np.int64]
 
@@ -52,6 +53,8 @@ class Prepared:
         model: builds a fresh network, initialised from torch's global generator (callers fork and seed it).
         place: where mixing acts by default.
         sites: names of submodules at which manifold mixup may mix besides `place`.
+        tokens: (network, generator) -> what learned mixing looks at in it, weights drawn by the generator; None: there
+            is nothing that it could.
         recipe: default training recipe.
         show: (inputs, i) -> HTML fragment that draws row i of the inputs (user text escaped); for galleries.
         card: JSON-serialisable description from which `Adapter.restore` rebuilds preprocessing and network.
@@ -74,6 +77,7 @@ class Prepared:
     continuous: Callable[[Any], Tensor] | None = None
     with_continuous: Callable[[Any, Tensor], Any] | None = None
     bounds: tuple[float, float] = (float("-inf"), float("inf"))
+    tokens: Callable[[nn.Module, Generator], TokenSite] | None = None
 
 
 class Problem(Protocol):

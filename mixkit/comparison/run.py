@@ -27,7 +27,7 @@ from mixkit.tasks import MultiClass
 from mixkit.training.evaluation import predict_logits, robustness
 from mixkit.training.loop import Epoch, build_model, steps_per_epoch, train, training_fabric
 
-MODEL, DRAWS, TUNING = 11, 12, 13  # streams derived from a cell's seed
+MODEL, DRAWS, TUNING, TOKENS = 11, 12, 13, 14  # streams derived from a cell's seed
 CURVE_POINTS = 12
 Arrays = dict[str, npt.NDArray[Any]]
 Progress = Callable[[int, int], None]
@@ -164,12 +164,14 @@ def build(prepared: Prepared, run: Run, trial: Trial) -> tuple[Objective, Recipe
         learning_rate=prepared.recipe.learning_rate * trial.rate_factor,
         weight_decay=prepared.recipe.weight_decay * trial.decay_factor,
     )
+    model = build_model(prepared, derived_seed(run.cell.seed, MODEL))
     setting = Setting(
-        model=build_model(prepared, derived_seed(run.cell.seed, MODEL)),
+        model=model,
         task=prepared.task,
         place=prepared.place,
         sites=prepared.sites,
         generator=derived_generator(run.cell.seed, DRAWS),
+        tokens=None if prepared.tokens is None else prepared.tokens(model, derived_generator(run.cell.seed, TOKENS)),
         total_steps=recipe.epochs * steps_per_epoch(len(run.cell.train), recipe.batch_size),
     )
     return method(run.method).build(setting, trial.parameters), recipe

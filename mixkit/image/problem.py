@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from mixkit.comparison.problems import IntArray, LoadOptions, Prepared, Recipe, Split
 from mixkit.files import list_unlabelled, plural, problem_name
@@ -19,6 +19,7 @@ from mixkit.image.reading import SUFFIXES, Pixels, read_images, to_grey
 from mixkit.image.transforms import random_shift, show_image
 from mixkit.placement import AtInputs
 from mixkit.tasks import MISSING, MultiClass
+from mixkit.tokens import MapTokens, TokenSite
 
 _TINY = 16
 _SHIFTED_FROM = 24
@@ -159,7 +160,13 @@ def _prepared(pixels: Pixels, labels: IntArray, classes: Sequence[str], mean: Te
         continuous=_itself,
         with_continuous=_replaced,
         bounds=(0.0, 1.0),
+        tokens=_tokens,
     )
+
+
+def _tokens(network: nn.Module, generator: Generator) -> TokenSite:
+    """The last stage but one, as in the papers."""
+    return MapTokens("stage2", 32)
 
 
 def _recipe(count: int, side: int) -> Recipe:

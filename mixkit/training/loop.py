@@ -93,12 +93,13 @@ def train(
     share = rows[fabric.global_rank :: fabric.world_size]
     per_epoch = steps_per_epoch(len(share), recipe.batch_size)
     total, memory = recipe.epochs * per_epoch, StepMemory(objective, fabric.device)
+    rates = [group["lr"] for group in optimizer.param_groups]  # an objective may set its own for some parameters
     for epoch in range(recipe.epochs):
         started, losses = time.perf_counter(), []
         for index, (inputs, picked) in enumerate(batches(prepared, share, recipe.batch_size, seed, epoch)):
             step = epoch * per_epoch + index
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / total))
             with seeded_step(derived_seed(seed, STEP, step, fabric.global_rank), fabric.device), memory.watching():
                 terms = step_terms(inputs.to(fabric.device), targets[picked].to(fabric.device))
                 loss = torch.stack(list(terms.values())).sum()

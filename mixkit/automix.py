@@ -1,0 +1,341 @@
+"""AutoMix: a Mix Block makes the mixed samples, trained end to end with the model through a momentum teacher."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from mixkit.block_losses import BlockLoss, BlockStep, MixedLoss
+from mixkit.clean import Clean, Separate, choose, take
+from mixkit.mixblock import TokenMixer
+from mixkit.mixed import MixingObjective, mix_targets
+from mixkit.momentum import Momentum, Teacher
+from mixkit.pairing import BetaPairs, Pairing, Sources
+from mixkit.penalties import Penalty
+from mixkit.placement import AtInputs, Placement
+from mixkit.plan import Plan
+from mixkit.sites import find_site, single_tensor
+from mixkit.tasks import Task
+from mixkit.tokens import LearnedPlan, TokenSite
+
+SourceSampler = Callable[[Tensor, Generator], Pairing | Sources]
+
+
+class AutoMix(MixingObjective):
+    """Learned mixing (AutoMix, Liu et al. 2022, ECCV, arXiv:2103.13027), and SAMix and AdAutoMix on the same parts.
+
+    Each step draws two independent sets of partners.  The teacher, a moving average of the model, gives features of the
+    clean batch; the block makes weights of them.  Terms:
+
+    * "mixed", "clean", perhaps "penalty": the model's losses on samples mixed by the block, its weights detached, and
+      on clean ones.  Their gradient reaches the model only.
+    * "block" and others of `block_loss`: the teacher's loss on samples mixed by the other partners, and a term that
+      ties the weights to lam.  Their gradient reaches the block only.
+
+    After each step of the optimizer the teacher follows the model: `attach(optimizer)` sees to it and must be called.
+    `deploy()` is the teacher's network; `model` is the other candidate.  In `eval()` the loss is the teacher's.
+    Everything that a resumed training needs is in the state dict.
+
+    What a step costs is up to the arguments: the published form runs all clean rows apart (`clean=Separate()`).
+    Cheaper are `clean=InBatch(0.25)`, a block that learns every fourth step (`block_every=4`), from a part of the batch
+    (`block_fraction`), or only in the first part of the training (`freeze_after`).  The teacher's clean pass stops at
+    the feature site, and is shared by both sets of partners.
+
+    NOTE[DIFF] One lam a sample instead of one a batch, and the tie to lam per sample; one head instead of two; the
+    teacher in evaluation mode (`Teacher`) with a warm-up (`Momentum`).
+
+    Args:
+        model: inputs -> logits (B, K).
+        task: what the logits mean.
+        tokens: where the teacher's features are taken and what weights mean, e.g. `MapTokens("layer3", 256)`.
+        block: the mixer, e.g. `MixBlock(256)`.
+        place: where samples are mixed; None: at the inputs.
+        pairs: who mixes with whom: `BetaPairs(2.0)`; `BetaSources(1.0, count=3)` for a `GroupMixBlock` of three.
+        penalty: on the clean rows, e.g. `MixupE(1e-3)`: AutoMix has their logits already, so that it costs nothing
+            more.  MixupE's theory assumes a straight path between samples; here it is an extension.
+        generator: where all draws come from, a CPU generator; None: a private one from fresh entropy.
+        clean: how clean rows are had.
+        clean_weight: weight of the clean rows' plain loss.
+        blend_weight: weight of the loss on the same sources blended by their shares (AdAutoMix with K = 3); costs
+            a forward and backward pass more.
+        block_loss: what the block minimises: `MixedLoss()`, `Alternating()`.
+        momentum: the teacher's schedule.
+        lam_margin: samples whose smallest share is at most this are blended by their shares instead of by the block.
+        label_by_weights: labels follow the mean weights instead of the shares drawn (published).
+        block_rate: learning rate of the block's group in `param_groups()`; None: the optimizer's own.
+        block_every: the block learns every so many steps.
+        block_fraction: share of the batch from which it learns.
+        freeze_after: share of the training after which it learns no more.
+        total_steps: steps of the optimizer in the whole training, which all schedules count.
+
+    Raises:
+        ValueError: an argument is out of range, the block does not fit the tokens, a site does not exist.
+        RuntimeError: (when called) steps were taken by an optimizer that was not attached.
+
+    >>> from mixkit import MapTokens, MixBlock, MultiClass
+    >>> stage = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU())
+    >>> model, task = nn.Sequential(stage, nn.Flatten(), nn.Linear(8 * 9, 5)), MultiClass(5)
+    >>> objective = AutoMix(model, task, MapTokens("0", 8), MixBlock(8), total_steps=100)
+    >>> optimizer = torch.optim.SGD(objective.param_groups(), lr=0.1)
+    >>> objective.attach(optimizer)
+    >>> sorted(objective(torch.rand(4, 3, 8, 8), task.encode([0, 1, 2, 3])))
+    ['block', 'clean', 'lam', 'mixed']
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        tokens: TokenSite,
+        block: TokenMixer,
+        place: Placement | None = None,
+        *,
+        pairs: SourceSampler | None = None,
+        penalty: Penalty | None = None,
+        generator: Generator | None = None,
+        clean: Clean | None = None,
+        clean_weight: float = 1.0,
+        blend_weight: float = 0.0,
+        block_loss: BlockLoss | None = None,
+        momentum: Momentum | None = None,
+        lam_margin: float = 0.08,
+        label_by_weights: bool = False,
+        block_rate: float | None = None,
+        block_every: int = 1,
+        block_fraction: float = 1.0,
+        freeze_after: float = 1.0,
+        total_steps: int | None = None,
+    ) -> None:
+        if not total_steps or total_steps < 1:
+            raise ValueError(
+                f"total_steps must be a positive number, got {total_steps=}; AutoMix's schedules need the number of "
+                "optimizer steps in the whole training"
+            )
+        if block_every < 1:
+            raise ValueError(f"block_every must be at least 1, got {block_every=}")
+        check_range("blend_weight", blend_weight, 0, math.inf)
+        check_range("lam_margin", lam_margin, 0, 0.5)
+        check_range("block_rate", 1.0 if block_rate is None else block_rate, 0, math.inf, open_low=True)
+        check_range("block_fraction", block_fraction, 0, 1, open_low=True)
+        check_range("freeze_after", freeze_after, 0, 1, open_low=True)
+        if block.by_position and not tokens.common_grid:
+            raise ValueError(
+                f"{type(tokens).__name__} has no common grid of positions, which the block's FromPair, on_pair or "
+                "GroupMixBlock need; take MixBlock with Shared() and LinearValue()"
+            )
+        place = AtInputs() if place is None else place
+        teacher = Teacher(model)  # before any hook is installed
+        super().__init__(
+            model,
+            task,
+            place,
+            penalty=penalty,
+            generator=generator,
+            clean=Separate() if clean is None else clean,
+            clean_weight=clean_weight,
+            total_steps=total_steps,
+        )
+        self.teacher = teacher
+        self.tokens = tokens
+        self.block = block
+        self.pairs: SourceSampler = BetaPairs(2.0) if pairs is None else pairs
+        self.blend_weight = blend_weight
+        self.block_loss: BlockLoss = MixedLoss() if block_loss is None else block_loss
+        self.momentum = Momentum() if momentum is None else momentum
+        self.lam_margin = lam_margin
+        self.label_by_weights = label_by_weights
+        self.block_rate = block_rate
+        self.block_every = block_every
+        self.block_fraction = block_fraction
+        self.freeze_after = freeze_after
+        self._teacher_placed = place.on(teacher.model)
+        self._tap = FeatureTap(teacher.model, tokens.site)
+        self._partner_share = float(getattr(self.pairs, "expected_partner_share", 0.0)) if penalty else 0.0
+        self._handle: Any = None
+        self._parameters_version: int | None = None  # of the model's parameters, when it was last called
+
+    def training_terms(self, inputs: Any, targets: Tensor, weights: Tensor | None) -> dict[str, Tensor]:
+        """Return the terms of one step; see the class."""
+        self._check_followed()
+        whole = self._block_learns() and self.block_loss.needs_clean_logits
+        features, logits = self._tap.look(inputs, whole=whole)
+
+        def draw(mixable: Any, keep: Tensor | None) -> Plan:
+            sources = Sources.of(self.pairs(targets, self.generator))
+            return self._model_plan(features, inputs, sources if keep is None else sources.keep(keep))
+
+        terms, passed = self.mixed_terms(inputs, targets, weights, draw, self._partner_share)
+        if self.blend_weight:
+            terms["blend"] = self.blend_weight * self._blend_loss(inputs, targets, weights, passed.plan)
+        if self._block_learns():
+            terms |= self._block_terms(inputs, targets, weights, features, logits)
+        return terms
+
+    def plan(self, inputs: Any, targets: Tensor) -> LearnedPlan:
+        """Return a plan as the model's batches get them, without gradient: to look at, or to mix by hand."""
+        features, _ = self._tap.look(inputs, whole=False)
+        return self._model_plan(features, inputs, Sources.of(self.pairs(targets, self.generator)))
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Return two groups for an optimizer: the model's parameters, and the block's with `block_rate`."""
+        block = [p for module in (self.tokens, self.block) for p in module.parameters() if p.requires_grad]
+        rate = {} if self.block_rate is None else {"lr": self.block_rate}
+        return [{"params": [p for p in self.model.parameters() if p.requires_grad]}, {"params": block, **rate}]
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Check that `optimizer` holds model and block, and let the teacher follow after each of its steps.
+
+        Attaching again, also to another optimizer, replaces the earlier attachment.
+
+        Raises:
+            ValueError: a parameter is missing from the optimizer.
+        """
+        super().attach(optimizer)
+        if self._handle is not None:
+            self._handle.remove()
+        self._handle = optimizer.register_step_post_hook(lambda *_: self._after_step())
+
+    def deploy(self) -> nn.Module:
+        """Return the network to ship: the teacher's, as in the paper."""
+        return self.teacher.model
+
+    def _after_step(self) -> None:
+        """Let the teacher follow, and count the step."""
+        assert self.total_steps is not None
+        self.teacher.follow(self.model, self.momentum.at(self.steps, self.total_steps))
+        self.steps += 1
+
+    def _check_followed(self) -> None:
+        """Raise RuntimeError if the model's parameters changed and the teacher did not follow."""
+        version = next((p._version for p in self.model.parameters() if p.requires_grad), 0)
+        if self._handle is None and self._parameters_version not in (None, version):
+            raise RuntimeError(
+                "AutoMix must be attached to the optimizer, but its model was trained without: its teacher did not "
+                "follow; call objective.attach(optimizer) before the first step"
+            )
+        self._parameters_version = version
+
+    def _block_learns(self) -> bool:
+        """Return whether the block learns in this step."""
+        return self.steps % self.block_every == 0 and self.progress < self.freeze_after
+
+    @torch.no_grad()
+    def _model_plan(self, features: Tensor, inputs: Any, sources: Sources) -> LearnedPlan:
+        """Return the plan that mixes the model's batch: without gradient, blended by shares near their ends."""
+        plan = self._plan(features, inputs, sources)
+        plan = plan.blend(sources.lam.amin(1) <= self.lam_margin)
+        return plan.label_by_weights() if self.label_by_weights else plan
+
+    def _plan(self, features: Tensor, inputs: Any, sources: Sources) -> LearnedPlan:
+        """Return the block's plan."""
+        tokens = self.tokens.tokens(features, inputs)
+        index = sources.index.to(features.device)
+        scored = self.block.score(
+            tokens.values[index], sources.lam.to(features.device), None if tokens.real is None else tokens.real[index]
+        )
+        return self.tokens.plan(sources, scored, tokens)
+
+    def _blend_loss(self, inputs: Any, targets: Tensor, weights: Tensor | None, plan: Plan) -> Tensor:
+        """Return the model's loss on the same sources blended by their shares."""
+        assert isinstance(plan, LearnedPlan)
+        blend = plan.blend(torch.ones(len(plan), dtype=torch.bool, device="cpu"))
+        passed = self._placed(inputs, lambda mixable: blend, None, size=len(targets), generator=self.generator)
+        return self.task.loss(passed.mixed, *mix_targets(blend, targets, weights))
+
+    def _block_terms(
+        self, inputs: Any, targets: Tensor, weights: Tensor | None, features: Tensor, logits: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Return the block's terms, from the teacher's loss on samples that it mixed."""
+        if self.block_fraction < 1:
+            if not isinstance(inputs, Tensor):
+                raise ValueError(
+                    f"block_fraction needs inputs that are a tensor, got {type(inputs).__name__}; take block_every"
+                )
+            rows = choose(len(targets), self.block_fraction, self.generator)
+            inputs, targets, features = take(inputs, rows), take(targets, rows), take(features, rows)
+            weights = None if weights is None else take(weights, rows)
+            logits = None if logits is None else take(logits, rows)
+        plan = self._plan(features, inputs, Sources.of(self.pairs(targets, self.generator)))
+        plan = plan.label_by_weights() if self.label_by_weights else plan
+        passed = self._teacher_placed(inputs, lambda mixable: plan, None, size=len(targets), generator=self.generator)
+        step = BlockStep(
+            mixed=passed.mixed,
+            clean=logits,
+            plan=plan,
+            targets=targets,
+            weights=weights,
+            task=self.task,
+            steps=self.steps,
+            progress=self.progress,
+        )
+        return self.block_loss(step)
+
+
+class FeatureTap:
+    """Takes the features that pass a site of a frozen network, by a hook installed once.
+
+    Args:
+        model: the network.
+        site: a submodule's name, or its input as "name:input".
+
+    Raises:
+        ValueError: there is no such submodule.
+    """
+
+    def __init__(self, model: nn.Module, site: str) -> None:
+        self._model = model
+        self._site = site
+        self._caught: list[Tensor] | None = None
+        self._whole = True
+        module, at_input = find_site(model, site)
+        if at_input:
+            module.register_forward_pre_hook(lambda module, args: self._catch(args[0] if args else None))
+        else:
+            module.register_forward_hook(lambda module, args, output: self._catch(output))
+
+    def _catch(self, value: Any) -> None:
+        """Keep what passes, and stop the pass unless all of it is wanted."""
+        if self._caught is None:
+            return
+        self._caught.append(single_tensor(value, self._site))
+        if not self._whole:
+            raise _Enough
+
+    @contextmanager
+    def _catching(self, whole: bool) -> Iterator[list[Tensor]]:
+        caught: list[Tensor] = []
+        self._caught, self._whole = caught, whole
+        try:
+            yield caught
+        finally:
+            self._caught = None
+
+    @torch.no_grad()
+    def look(self, inputs: Any, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+        """Return the features for `inputs`, and the logits if the `whole` pass is wanted.
+
+        Raises:
+            RuntimeError: the site did not run once.
+        """
+        logits: Tensor | None = None
+        with self._catching(whole) as caught, suppress(_Enough):
+            logits = self._model(inputs)
+        if len(caught) != 1:
+            raise RuntimeError(
+                f"site {self._site!r} must run once per forward pass, but ran {len(caught)} times; "
+                "choose a submodule that the model calls once"
+            )
+        return caught[0], logits
+
+
+class _Enough(Exception):
+    """Ends a forward pass whose rest nobody needs."""
+
+
+def check_range(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
+    """Raise ValueError unless `value` is in [low, high], or in (low, high]."""
+    if not low <= value <= high or (open_low and value == low):
+        raise ValueError(f"{name} must be in {'(' if open_low else '['}{low:g}, {high:g}], got {name}={value!r}")
