@@ -20,7 +20,7 @@ from mixkit.penalties import FiniteDifference, ForwardMode, MixupE
 from mixkit.placement import AtInputs, AtOneOf, AtSite
 from mixkit.policies import Blend, CutMix
 from mixkit.tasks import MultiClass, MultiLabel, Regression
-from mixkit.tokens import MapTokens, SpanTokens
+from mixkit.tokens import MapTokens, PatchTokens, SpanTokens
 
 __version__ = "0.1.0"
 
@@ -76,6 +76,7 @@ __all__ = [
     "OneOf",
     "OtherClassPairs",
     "Pairing",
+    "PatchTokens",
     "Regression",
     "Separate",
     "Shared",

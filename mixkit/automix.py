@@ -1,9 +1,9 @@
 """AutoMix: a Mix Block makes the mixed samples, trained end to end with the model through a momentum teacher."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
@@ -12,7 +12,7 @@ from mixkit.block_losses import BlockLoss, BlockStep, MixedLoss
 from mixkit.clean import Clean, Separate, choose, take
 from mixkit.mixblock import TokenMixer
 from mixkit.mixed import MixingObjective, mix_targets
-from mixkit.momentum import Momentum, Teacher
+from mixkit.momentum import AfterSteps, Momentum, Teacher, check_followed
 from mixkit.pairing import BetaPairs, Pairing, Sources
 from mixkit.penalties import Penalty
 from mixkit.placement import AtInputs, Placement
@@ -21,7 +21,18 @@ from mixkit.sites import find_site, single_tensor
 from mixkit.tasks import Task
 from mixkit.tokens import LearnedPlan, TokenSite
 
-SourceSampler = Callable[[Tensor, Generator], Pairing | Sources]
+
+class SourceSampler(Protocol):
+    """Draws partners and shares for a batch: a `PairSampler`, or one of several sources a sample."""
+
+    @property
+    def expected_partner_share(self) -> float:
+        """E[a], 2 E[lam (1 - lam)] for pairs; asked for with a penalty only."""
+        ...
+
+    def __call__(self, targets: Tensor, generator: Generator) -> Pairing | Sources:
+        """Draw for `targets` float (B, K)."""
+        ...
 
 
 class AutoMix(MixingObjective):
@@ -40,9 +51,9 @@ class AutoMix(MixingObjective):
     Everything that a resumed training needs is in the state dict.
 
     What a step costs is up to the arguments: the published form runs all clean rows apart (`clean=Separate()`).
-    Cheaper are `clean=InBatch(0.25)`, a block that learns every fourth step (`block_every=4`), from a part of the batch
-    (`block_fraction`), or only in the first part of the training (`freeze_after`).  The teacher's clean pass stops at
-    the feature site, and is shared by both sets of partners.
+    Cheaper are `clean=InBatch(0.5), clean_weight=0.0`, and a block that learns every fourth step (`block_every=4`),
+    from a part of the batch (`block_fraction`), or only in the first part of the training (`freeze_after`).  The
+    teacher's clean pass stops at the feature site, and is shared by both sets of partners.
 
     NOTE[DIFF] One lam a sample instead of one a batch, and the tie to lam per sample; one head instead of two; the
     teacher in evaluation mode (`Teacher`) with a warm-up (`Momentum`).
@@ -52,7 +63,7 @@ class AutoMix(MixingObjective):
         task: what the logits mean.
         tokens: where the teacher's features are taken and what weights mean, e.g. `MapTokens("layer3", 256)`.
         block: the mixer, e.g. `MixBlock(256)`.
-        place: where samples are mixed; None: at the inputs.
+        place: where samples are mixed; None: where the tokens say, or at the inputs.
         pairs: who mixes with whom: `BetaPairs(2.0)`; `BetaSources(1.0, count=3)` for a `GroupMixBlock` of three.
         penalty: on the clean rows, e.g. `MixupE(1e-3)`: AutoMix has their logits already, so that it costs nothing
             more.  MixupE's theory assumes a straight path between samples; here it is an extension.
@@ -64,12 +75,14 @@ class AutoMix(MixingObjective):
         block_loss: what the block minimises: `MixedLoss()`, `Alternating()`.
         momentum: the teacher's schedule.
         lam_margin: samples whose smallest share is at most this are blended by their shares instead of by the block.
-        label_by_weights: labels follow the mean weights instead of the shares drawn (published).
+        label_by_weights: the model's labels follow the mean weights instead of the shares drawn (published); the
+            block's follow the shares, or it would find it easiest to take one sample whole.
         block_rate: learning rate of the block's group in `param_groups()`; None: the optimizer's own.
         block_every: the block learns every so many steps.
         block_fraction: share of the batch from which it learns.
         freeze_after: share of the training after which it learns no more.
-        total_steps: steps of the optimizer in the whole training, which all schedules count.
+        total_steps: steps of the optimizer in the whole training, which all schedules count; without it the teacher's
+            momentum stays at its start, and nothing else changes with time.
 
     Raises:
         ValueError: an argument is out of range, the block does not fit the tokens, a site does not exist.
@@ -109,11 +122,8 @@ class AutoMix(MixingObjective):
         freeze_after: float = 1.0,
         total_steps: int | None = None,
     ) -> None:
-        if not total_steps or total_steps < 1:
-            raise ValueError(
-                f"total_steps must be a positive number, got {total_steps=}; AutoMix's schedules need the number of "
-                "optimizer steps in the whole training"
-            )
+        if freeze_after < 1 and not total_steps:
+            raise ValueError(f"total_steps must be given with freeze_after, got {freeze_after=} and {total_steps=}")
         if block_every < 1:
             raise ValueError(f"block_every must be at least 1, got {block_every=}")
         check_range("blend_weight", blend_weight, 0, math.inf)
@@ -126,7 +136,7 @@ class AutoMix(MixingObjective):
                 f"{type(tokens).__name__} has no common grid of positions, which the block's FromPair, on_pair or "
                 "GroupMixBlock need; take MixBlock with Shared() and LinearValue()"
             )
-        place = AtInputs() if place is None else place
+        place = place or tokens.place or AtInputs()
         teacher = Teacher(model)  # before any hook is installed
         super().__init__(
             model,
@@ -153,15 +163,18 @@ class AutoMix(MixingObjective):
         self.freeze_after = freeze_after
         self._teacher_placed = place.on(teacher.model)
         self._tap = FeatureTap(teacher.model, tokens.site)
-        self._partner_share = float(getattr(self.pairs, "expected_partner_share", 0.0)) if penalty else 0.0
-        self._handle: Any = None
-        self._parameters_version: int | None = None  # of the model's parameters, when it was last called
+        self._partner_share = self.pairs.expected_partner_share if penalty else 0.0
+        self._after_steps = AfterSteps()
 
     def training_terms(self, inputs: Any, targets: Tensor, weights: Tensor | None) -> dict[str, Tensor]:
         """Return the terms of one step; see the class."""
-        self._check_followed()
-        whole = self._block_learns() and self.block_loss.needs_clean_logits
-        features, logits = self._tap.look(inputs, whole=whole)
+        check_followed(self.teacher, self.model, self._after_steps)
+        learns = self._block_learns()
+        features, logits = self._tap.look(
+            self.teacher.model, inputs, whole=learns and self.block_loss.needs_clean_logits
+        )
+        # first, so that the teacher's activations are gone when the model's come
+        block_terms = self._block_terms(inputs, targets, weights, features, logits) if learns else {}
 
         def draw(mixable: Any, keep: Tensor | None) -> Plan:
             sources = Sources.of(self.pairs(targets, self.generator))
@@ -170,20 +183,22 @@ class AutoMix(MixingObjective):
         terms, passed = self.mixed_terms(inputs, targets, weights, draw, self._partner_share)
         if self.blend_weight:
             terms["blend"] = self.blend_weight * self._blend_loss(inputs, targets, weights, passed.plan)
-        if self._block_learns():
-            terms |= self._block_terms(inputs, targets, weights, features, logits)
-        return terms
+        return terms | block_terms
 
     def plan(self, inputs: Any, targets: Tensor) -> LearnedPlan:
         """Return a plan as the model's batches get them, without gradient: to look at, or to mix by hand."""
-        features, _ = self._tap.look(inputs, whole=False)
+        features, _ = self._tap.look(self.teacher.model, inputs, whole=False)
         return self._model_plan(features, inputs, Sources.of(self.pairs(targets, self.generator)))
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Return two groups for an optimizer: the model's parameters, and the block's with `block_rate`."""
-        block = [p for module in (self.tokens, self.block) for p in module.parameters() if p.requires_grad]
         rate = {} if self.block_rate is None else {"lr": self.block_rate}
-        return [{"params": [p for p in self.model.parameters() if p.requires_grad]}, {"params": block, **rate}]
+        model = [p for p in self.model.parameters() if p.requires_grad]
+        return [{"params": model}, {"params": self._block_parameters(), **rate}]
+
+    def _block_parameters(self) -> list[nn.Parameter]:
+        """Return what the block's terms train."""
+        return [p for module in (self.tokens, self.block) for p in module.parameters() if p.requires_grad]
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Check that `optimizer` holds model and block, and let the teacher follow after each of its steps.
@@ -194,9 +209,7 @@ class AutoMix(MixingObjective):
             ValueError: a parameter is missing from the optimizer.
         """
         super().attach(optimizer)
-        if self._handle is not None:
-            self._handle.remove()
-        self._handle = optimizer.register_step_post_hook(lambda *_: self._after_step())
+        self._after_steps.attach(optimizer, self._after_step)
 
     def deploy(self) -> nn.Module:
         """Return the network to ship: the teacher's, as in the paper."""
@@ -204,23 +217,13 @@ class AutoMix(MixingObjective):
 
     def _after_step(self) -> None:
         """Let the teacher follow, and count the step."""
-        assert self.total_steps is not None
         self.teacher.follow(self.model, self.momentum.at(self.steps, self.total_steps))
         self.steps += 1
 
-    def _check_followed(self) -> None:
-        """Raise RuntimeError if the model's parameters changed and the teacher did not follow."""
-        version = next((p._version for p in self.model.parameters() if p.requires_grad), 0)
-        if self._handle is None and self._parameters_version not in (None, version):
-            raise RuntimeError(
-                "AutoMix must be attached to the optimizer, but its model was trained without: its teacher did not "
-                "follow; call objective.attach(optimizer) before the first step"
-            )
-        self._parameters_version = version
-
     def _block_learns(self) -> bool:
         """Return whether the block learns in this step."""
-        return self.steps % self.block_every == 0 and self.progress < self.freeze_after
+        due = self.steps % self.block_every == 0 and self.progress < self.freeze_after
+        return due and bool(self._block_parameters())
 
     @torch.no_grad()
     def _model_plan(self, features: Tensor, inputs: Any, sources: Sources) -> LearnedPlan:
@@ -259,7 +262,7 @@ class AutoMix(MixingObjective):
             weights = None if weights is None else take(weights, rows)
             logits = None if logits is None else take(logits, rows)
         plan = self._plan(features, inputs, Sources.of(self.pairs(targets, self.generator)))
-        plan = plan.label_by_weights() if self.label_by_weights else plan
+        # labelled by the shares drawn, always: labelled by its weights it would take one sample whole
         passed = self._teacher_placed(inputs, lambda mixable: plan, None, size=len(targets), generator=self.generator)
         step = BlockStep(
             mixed=passed.mixed,
@@ -268,14 +271,17 @@ class AutoMix(MixingObjective):
             targets=targets,
             weights=weights,
             task=self.task,
-            steps=self.steps,
+            steps=self.steps // self.block_every,
             progress=self.progress,
         )
-        return self.block_loss(step)
+        parameters = self._block_parameters()
+        return {name: settled(term, parameters) for name, term in self.block_loss(step).items()}
 
 
 class FeatureTap:
     """Takes the features that pass a site of a frozen network, by a hook installed once.
+
+    Holds no reference to the network, so that a copy of the network gets a hook that never acts.
 
     Args:
         model: the network.
@@ -286,15 +292,22 @@ class FeatureTap:
     """
 
     def __init__(self, model: nn.Module, site: str) -> None:
-        self._model = model
         self._site = site
         self._caught: list[Tensor] | None = None
         self._whole = True
         module, at_input = find_site(model, site)
         if at_input:
-            module.register_forward_pre_hook(lambda module, args: self._catch(args[0] if args else None))
+            module.register_forward_pre_hook(self.on_input)
         else:
-            module.register_forward_hook(lambda module, args, output: self._catch(output))
+            module.register_forward_hook(self.on_output)
+
+    def on_output(self, module: nn.Module, args: Any, output: Any) -> None:
+        """Look at the module's output, as a forward hook."""
+        self._catch(output)
+
+    def on_input(self, module: nn.Module, args: Any) -> None:
+        """Look at the module's first input, as a forward pre-hook."""
+        self._catch(args[0] if args else None)
 
     def _catch(self, value: Any) -> None:
         """Keep what passes, and stop the pass unless all of it is wanted."""
@@ -314,15 +327,15 @@ class FeatureTap:
             self._caught = None
 
     @torch.no_grad()
-    def look(self, inputs: Any, *, whole: bool) -> tuple[Tensor, Tensor | None]:
-        """Return the features for `inputs`, and the logits if the `whole` pass is wanted.
+    def look(self, model: nn.Module, inputs: Any, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+        """Return the features of `model` for `inputs`, and its logits if the `whole` pass is wanted.
 
         Raises:
             RuntimeError: the site did not run once.
         """
         logits: Tensor | None = None
         with self._catching(whole) as caught, suppress(_Enough):
-            logits = self._model(inputs)
+            logits = model(inputs)
         if len(caught) != 1:
             raise RuntimeError(
                 f"site {self._site!r} must run once per forward pass, but ran {len(caught)} times; "
@@ -333,6 +346,22 @@ class FeatureTap:
 
 class _Enough(Exception):
     """Ends a forward pass whose rest nobody needs."""
+
+
+def settled(term: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    """Return `term` with the same value and the same gradient in `parameters`, but without the graph behind it.
+
+    The gradient is taken at once, so that what the graph holds is freed before anything else is computed; the result is
+    linear in the parameters.  Where no gradient is wanted, `term` is returned.
+    """
+    if not (torch.is_grad_enabled() and term.requires_grad):
+        return term
+    # times a power of two, which costs no precision: half-precision gradients would vanish without a loss scale
+    scale = 1024.0
+    slopes = torch.autograd.grad(scale * term, parameters, retain_graph=True, allow_unused=True)
+    linear = [(p * (slope / scale)).sum() for p, slope in zip(parameters, slopes, strict=True) if slope is not None]
+    moved = torch.stack(linear).sum() if linear else torch.zeros_like(term)
+    return term.detach() + (moved - moved.detach()).to(term.dtype)
 
 
 def check_range(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixkit.momentum import Momentum, Teacher
+from mixkit.momentum import AfterSteps, Momentum, Teacher, check_followed
 from mixkit.objectives import Objective
 
 
@@ -15,10 +15,7 @@ class Averaged(Objective):
     Args:
         objective: what trains, e.g. `Erm(model, task)`.
         momentum: the average's schedule.
-        total_steps: steps of the optimizer in the whole training.
-
-    Raises:
-        ValueError: total_steps is not positive.
+        total_steps: steps of the optimizer in the whole training; without it the momentum stays at its start.
 
     >>> from mixkit import Erm, MultiClass
     >>> model = nn.Linear(4, 3)
@@ -29,21 +26,20 @@ class Averaged(Objective):
     False
     """
 
-    def __init__(self, objective: Objective, *, momentum: Momentum | None = None, total_steps: int | None) -> None:
-        if not total_steps or total_steps < 1:
-            raise ValueError(
-                f"total_steps must be a positive number, got {total_steps=}: optimizer steps in the whole training"
-            )
+    def __init__(
+        self, objective: Objective, *, momentum: Momentum | None = None, total_steps: int | None = None
+    ) -> None:
         super().__init__(objective.model, objective.task)
         self.objective = objective
         self.teacher = Teacher(objective.model)
         self.momentum = Momentum() if momentum is None else momentum
         self.total_steps = total_steps
         self.steps = 0
-        self._handle: Any = None
+        self._after_steps = AfterSteps()
 
     def training_terms(self, inputs: Any, targets: Tensor, weights: Tensor | None) -> dict[str, Tensor]:
         """Return the terms of the objective inside."""
+        check_followed(self.teacher, self.model, self._after_steps)
         return self.objective.training_terms(inputs, targets, weights)
 
     def param_groups(self) -> list[dict[str, Any]]:
@@ -54,9 +50,7 @@ class Averaged(Objective):
         """Check that `optimizer` holds everything, and let the average follow after each of its steps."""
         super().attach(optimizer)
         self.objective.attach(optimizer)
-        if self._handle is not None:
-            self._handle.remove()
-        self._handle = optimizer.register_step_post_hook(lambda *_: self._after_step())
+        self._after_steps.attach(optimizer, self._after_step)
 
     def deploy(self) -> nn.Module:
         """Return the average."""

@@ -24,7 +24,7 @@ class BlockStep:
         targets: of the clean samples, float (B, K).
         weights: (B,), (B, K) or None.
         task: what logits mean.
-        steps: steps taken so far.
+        steps: steps that the block has taken so far.
         progress: share of the training done, in [0, 1].
     """
 
@@ -40,6 +40,12 @@ class BlockStep:
     def loss(self) -> Tensor:
         """Return the teacher's loss on the mixed samples, a scalar."""
         return self.task.loss(self.mixed, *mix_targets(self.plan, self.targets, self.weights))
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean of `values` (B,) by the weights of the mixed samples; missing labels have none."""
+        _, weights = mix_targets(self.plan, self.targets, self.weights)
+        mass = torch.ones_like(values) if weights is None else weights.to(values).flatten(1).mean(1)
+        return (mass * values).sum() / positive(mass.sum())
 
 
 class BlockLoss(Protocol):
@@ -59,7 +65,8 @@ class BlockLoss(Protocol):
 class LamPenalty:
     """Ties weights to lam: weight * mean_b [ relu(|mean weight - lam| - margin) - variance * Var ].
 
-    Mean and variance are over a sample's cells (AutoMix: variance 0; SAMix: 2, which pushes weights away from grey).
+    The inner mean and variance are over a sample's cells (AutoMix: variance 0; SAMix: 2, which pushes weights away from
+    grey).
 
     NOTE[DIFF] Taken sample by sample, because lam is drawn per sample; over the batch, as released, samples would
     cancel each other.
@@ -84,14 +91,15 @@ class LamPenalty:
             if not value >= 0:
                 raise ValueError(f"{name} must be non-negative, got {name}={value!r}")
 
-    def __call__(self, plan: LearnedPlan, progress: float) -> Tensor:
+    def __call__(self, step: BlockStep) -> Tensor:
         """Return the penalty, a scalar."""
+        plan = step.plan
         off = (plan.shares()[:, 0] - plan.sources.lam[:, 0].to(plan.logits)).abs()
         penalty = (off - self.margin).relu()
         if self.variance:
             penalty = penalty - self.variance * plan.variance()
-        factor = 0.5 * (1 + math.cos(math.pi * progress)) if self.decay else 1.0
-        return self.weight * factor * penalty.mean()
+        factor = 0.5 * (1 + math.cos(math.pi * step.progress)) if self.decay else 1.0
+        return self.weight * factor * step.mean(penalty)
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,7 @@ class MixedLoss:
 
     def __call__(self, step: BlockStep) -> dict[str, Tensor]:
         """Return both terms."""
-        return {"block": step.loss(), "lam": self.lam(step.plan, step.progress)}
+        return {"block": step.loss(), "lam": self.lam(step)}
 
 
 @dataclass(frozen=True)
@@ -164,10 +172,7 @@ class Alternating:
         lam, index = (x.to(step.mixed.device) for x in (step.plan.sources.lam, step.plan.sources.index))
         mixed, clean = step.mixed.float(), step.clean.float()
         cosines = torch.stack([F.cosine_similarity(mixed, clean[index[:, k]]) for k in range(index.shape[1])], 1)
-        mass = torch.ones_like(lam[:, 0])
-        if step.weights is not None:
-            mass = step.weights.to(lam).reshape(len(lam), -1).mean(1)
-        return (mass * (lam * cosines).sum(1)).sum() / positive(mass.sum())
+        return step.mean((lam * cosines).sum(1))
 
     @classmethod
     def released(cls, beta: float = 0.3) -> "Alternating":

@@ -18,7 +18,6 @@ from rich.table import Table
 import mixkit
 from mixkit.comparison.problems import LoadOptions
 from mixkit.exits import check_folder, user_errors
-from mixkit.method import method as find_method
 from mixkit.method import methods as all_methods
 
 app = typer.Typer(
@@ -229,14 +228,21 @@ def show(
     no_header: NoHeader = False,
     label_from: LabelFrom = None,
     pairs: Annotated[int, typer.Option(help="How many mixed samples.", min=1)] = 12,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Epochs of a method that learns how to mix and is trained first (default: the problem's)."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Of that training: cpu, cuda, mps or auto.")] = None,
 ) -> None:
-    """Show what a method makes of pairs of samples, as one HTML file."""
+    """Show what a method makes of pairs of samples, as one HTML file; what learns how to mix is trained first."""
     from mixkit.comparison.entry import open_entries  # noqa: PLC0415 - see compare
-    from mixkit.comparison.gallery import gallery  # noqa: PLC0415
+    from mixkit.comparison.screen import Screen  # noqa: PLC0415
     from mixkit.comparison.settings import Settings  # noqa: PLC0415
-    from mixkit.report.html import render_gallery, write_page  # noqa: PLC0415
+    from mixkit.comparison.showing import show_method  # noqa: PLC0415
+    from mixkit.report.html import check_place, render_gallery, write_page  # noqa: PLC0415
 
     with user_errors():
+        check_place(out)
         settings = Settings(
             data=str(data),
             modality=modality,
@@ -244,11 +250,11 @@ def show(
             header=False if no_header else None,
             label_from=label_from,
             methods=(method,),
+            epochs=epochs,
+            device=device,
         )
         (entry,), _ = open_entries(settings)
-        items = gallery(entry.problem, entry.first_prepared, [find_method(method)], entry.cells()[0].train, pairs=pairs)
-        if not items:
-            raise ValueError(f"--method must be one that mixes samples, got {method!r}")
+        items = show_method(entry, method, Screen(), pairs=pairs)
         write_page(render_gallery(entry.problem.title, entry.problem.notes, items), out)
         typer.echo(f"written: {out}", err=True)
 

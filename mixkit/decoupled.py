@@ -12,7 +12,7 @@ def decoupled_loss(logits: Tensor, targets: Tensor, plan: Plan, weights: Tensor 
 
     For a sample mixed of classes a and b it is -log softmax_a without class b, minus log softmax_b without class a:
     each of the two has to stand out from all the others, and they do not compete.  Where a = b nothing is left out.
-    Rows that keep or give nothing have one class, counted once.
+    Rows that keep everything, or nothing, have one class, counted once.
 
     Args:
         logits: (B, K) of the mixed samples.
@@ -36,6 +36,9 @@ def decoupled_loss(logits: Tensor, targets: Tensor, plan: Plan, weights: Tensor 
     missing = targets.isnan().any(1)
     own = targets.nan_to_num().argmax(1)
     other = own[partner]
+    # a class that is not there, or not known, is not left out either
+    gives, takes = (lam > 0) & ~missing, (lam < 1) & ~missing[partner]
+    own, other = torch.where(gives, own, other), torch.where(takes, other, own)
     mass = torch.ones_like(lam) if weights is None else weights.to(lam).reshape(len(lam), -1).mean(1)
     mass = torch.where(missing, 0.0, mass)
     without_other = isolated_log_probability(logits, own, other)

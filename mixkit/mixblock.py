@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from mixkit.lam_embedding import LamEmbedding, LamIgnored
+from mixkit.lam_embedding import LamConcatenated, LamEmbedding, LamIgnored
 from mixkit.randomness import fresh_generator
-from mixkit.token_runs import Runs, runs_by
+from mixkit.token_runs import Runs, runs_by, scores
 
 LARGEST_SCALE = 100.0  # of queries times keys: keeps the softmax's gradients alive
 INIT_STD = 0.01
@@ -173,7 +173,7 @@ class LinearValue:
 
 @dataclass(frozen=True)
 class NeckValue:
-    """Two layers with half the channels and ELU between them (SAMix).
+    """Two layers with half the channels, at least 8, and ELU between them (SAMix).
 
     NOTE[DIFF] Normalised by each token's channels instead of BatchNorm: masks do not depend on the rest of the batch,
     and padding does not count.
@@ -196,7 +196,7 @@ class NeckValue:
 
     def build(self, channels: int, generator: Generator) -> nn.Module:
         """Return the module."""
-        hidden = max(2, channels // 2)
+        hidden = half_of(channels)
         layers = [
             Linear(channels, hidden, generator, bias=False),
             Standardized(),
@@ -230,10 +230,11 @@ class MixBlock(TokenMixer):
 
     Args:
         channels: C of the tokens.
-        hidden: channels of queries and keys; None: half of C.
+        hidden: channels of queries and keys, at least 3; None: half of C, at least 8.
         projection: where queries and keys come from: `Shared()`, `FromEach()`, `FromPair()`.
         value: what is read: `LinearValue()`, `NeckValue()`, each also `on_pair`.
-        lam: how lam enters: `LamIgnored()`, `LamConcatenated()`, `LamMultiplied(k)`, `LamPrior()`.
+        lam: how lam enters: `LamConcatenated()`, the released code's for ImageNet; `LamIgnored()`, its for CIFAR, where
+            weights follow lam by the losses only; `LamMultiplied(k)`, `LamPrior()`.
         most_tokens: L above which tokens are pooled; attention needs memory for L^2 numbers a sample.
         generator: draws the initial weights; None: from fresh entropy.
 
@@ -253,13 +254,14 @@ class MixBlock(TokenMixer):
         hidden: int | None = None,
         projection: Projection = Shared(),
         value: Value = LinearValue(),
-        lam: LamEmbedding = LamIgnored(),  # noqa: B008 - frozen
+        lam: LamEmbedding = LamConcatenated(),  # noqa: B008 - frozen
         most_tokens: int = 1024,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        hidden = max(2, channels // 2) if hidden is None else hidden
-        check_sizes(channels=channels, hidden=hidden, most_tokens=most_tokens)
+        hidden = half_of(channels) if hidden is None else hidden
+        check_sizes(channels=channels, most_tokens=most_tokens)
+        check_hidden(hidden)
         generator = fresh_generator() if generator is None else generator
         wide = channels + lam.extra
         self.lam = lam
@@ -326,8 +328,7 @@ class MixBlock(TokenMixer):
         """Return how tokens are pooled; None where there are few enough."""
         if max(own.shape[1], other.shape[1]) <= self.most_tokens:
             return None, None
-        # ranked by their mean over channels: nothing learned, so that runs change with the features only
-        first, second = own.mean(2), other.mean(2)
+        first, second = scores(own), scores(other)
         if self.by_position:
             together = runs_by(first + second, own_real, self.most_tokens)
             return together, together
@@ -364,7 +365,7 @@ class GroupMixBlock(TokenMixer):
     Args:
         channels: C of the tokens.
         count: K, at least 2.
-        hidden: channels of queries and keys; None: half of C.
+        hidden: channels of queries and keys, at least 3; None: half of C, at least 8.
         lam: how the shares enter.
         generator: draws the initial weights; None: from fresh entropy.
 
@@ -386,8 +387,9 @@ class GroupMixBlock(TokenMixer):
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        hidden = max(2, channels // 2) if hidden is None else hidden
-        check_sizes(channels=channels, hidden=hidden)
+        hidden = half_of(channels) if hidden is None else hidden
+        check_sizes(channels=channels)
+        check_hidden(hidden)
         if count < 2:
             raise ValueError(f"count must be at least 2, got {count=}")
         generator = fresh_generator() if generator is None else generator
@@ -436,6 +438,19 @@ def standardized(x: Tensor) -> Tensor:
 def at_least_float32(x: Tensor) -> Tensor:
     """Return `x` in float32, or as it is if it is more precise."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def half_of(channels: int) -> int:
+    """Return half of `channels`, the papers' choice, but no fewer than attention can learn with."""
+    return max(8, channels // 2)
+
+
+def check_hidden(hidden: int) -> None:
+    """Raise ValueError unless queries and keys have channels enough."""
+    if hidden < 3:
+        raise ValueError(
+            f"hidden must be at least 3, got {hidden=}: two standardised numbers are 1 and -1 whatever they were"
+        )
 
 
 def check_sizes(**sizes: int) -> None:

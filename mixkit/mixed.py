@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from mixkit.clean import Clean, CleanRows, Concatenated, take
+from mixkit.clean import Clean, CleanRows, Concatenated, InBatch, take
 from mixkit.decoupled import decoupled_loss
 from mixkit.mix import Mixing
 from mixkit.objectives import Objective
@@ -29,7 +29,7 @@ class MixingObjective(Objective):
         place: where the plan acts; None: `AtInputs()`.
         penalty: on the clean rows, e.g. `MixupE(1e-3)`.
         generator: where all draws come from, a CPU generator; None: a private one from fresh entropy.
-        clean: how clean rows are had, if a term needs any; says what BatchNorm sees.
+        clean: how clean rows are had, if a term needs any; says what BatchNorm sees.  `InBatch` holds without, too.
         clean_weight: weight of the clean rows' plain loss.
         total_steps: steps of the whole training, where known.
 
@@ -83,13 +83,13 @@ class MixingObjective(Objective):
             inputs, lambda mixable: draw(mixable, clean.keep), clean.beside, size=size, generator=self.generator
         )
         terms = {"mixed": self.task.loss(passed.mixed, *mix_targets(passed.plan, targets, weights))}
-        if clean != CleanRows():
+        if self.penalty is not None or self.clean_weight:
             terms |= self._clean_terms(inputs, targets, weights, clean, passed, partner_share=partner_share)
         return (rescaled(terms) if "penalty" in terms else terms), passed
 
     def _clean_rows(self, size: int) -> CleanRows:
-        """Return the rows that this step needs clean: none without a penalty or a clean loss."""
-        if self.penalty is None and self.clean_weight == 0:
+        """Return the rows that this step needs clean: without a penalty or a clean loss only those that stay so."""
+        if self.penalty is None and self.clean_weight == 0 and not isinstance(self.clean, InBatch):
             return CleanRows()
         return self.clean.rows(size, self.generator)
 
@@ -156,7 +156,8 @@ class Mixed(MixingObjective):
         penalty: on the clean rows, e.g. `MixupE(1e-3)`.  The sum of all terms is rescaled to the value it has without
             the penalty (Zou et al. 2023, eqs. 8-9), by a factor without gradient.
         generator: where all draws come from, a CPU generator; None: a private one from fresh entropy.
-        clean: how clean rows are had, if the penalty or `clean_weight` wants any; says what BatchNorm sees.
+        clean: how clean rows are had, if the penalty or `clean_weight` wants any; says what BatchNorm sees.  `InBatch`
+            keeps its share of the batch clean in any case.
         clean_weight: weight of the clean rows' plain loss; 1.0 is RegMixup (Pinto et al. 2022, arXiv:2206.14502).
         decoupled_weight: weight of the decoupled loss of the mixed samples (Liu et al. 2022, arXiv:2203.10761), 0.1
             there; for `MultiClass` and mixes of two samples.

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,11 +51,14 @@ class Momentum:
         if self.warmup < 1:
             raise ValueError(f"warmup must be at least 1, got warmup={self.warmup!r}")
 
-    def at(self, step: int, total_steps: int) -> float:
-        """Return m after step `step` (from 0 on) of `total_steps`; steps beyond the last keep the last's."""
-        progress = min(1.0, step / total_steps)
+    def at(self, step: int, total_steps: int | None) -> float:
+        """Return m after step `step` (from 0 on) of `total_steps`; steps beyond the last keep the last's.
+
+        Without a total there is no schedule: m stays at `start`.
+        """
         m = self.start
-        if progress >= self.constant:
+        progress = min(1.0, step / total_steps) if total_steps else 0.0
+        if total_steps and progress >= self.constant:
             m = self.end - (self.end - self.start) * (1 + math.cos(math.pi * progress)) / 2
         return min(m, (1 + step) / (self.warmup + step))
 
@@ -90,13 +94,27 @@ class Teacher(nn.Module):
         """Stay in evaluation mode, whatever `mode` says."""
         return super().train(False)
 
+    def equals(self, model: nn.Module) -> bool:
+        """Return whether all parameters are those of `model`."""
+        pairs = zip(self.model.parameters(), unwrapped(model).parameters(), strict=True)
+        return all(torch.equal(own, other) for own, other in pairs)
+
     @torch.no_grad()
     def follow(self, model: nn.Module, momentum: float) -> None:
         """Move towards `model`: momentum times itself plus the rest of it; what cannot be averaged is copied.
 
         Counters (BatchNorm's number of batches) and flags are copied.
+
+        Raises:
+            ValueError: trainable parameters are in half precision, where small moves are lost in rounding.
         """
         student = unwrapped(model)
+        for parameter in student.parameters():
+            if parameter.requires_grad and parameter.dtype in (torch.float16, torch.bfloat16):
+                raise ValueError(
+                    f"a moving average needs parameters in float32 or better, got {parameter.dtype}: it would never "
+                    'move; train in mixed precision instead, with torch.autocast or precision="bf16-mixed"'
+                )
         pairs = [
             *zip(self.model.parameters(), student.parameters(), strict=True),
             *zip(self.model.buffers(), student.buffers(), strict=True),
@@ -106,3 +124,34 @@ class Teacher(nn.Module):
         for own, other in pairs:
             if not (own.is_floating_point() or own.is_complex()):
                 own.copy_(other)
+
+
+class AfterSteps:
+    """Something that happens after each step of one optimizer; a copy is attached to none."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    @property
+    def attached(self) -> bool:
+        """Whether there is an optimizer."""
+        return self._handle is not None
+
+    def attach(self, optimizer: torch.optim.Optimizer, act: Callable[[], None]) -> None:
+        """Let `act` happen after the steps of `optimizer`, and no more after those of an earlier one."""
+        if self._handle is not None:
+            self._handle.remove()
+        self._handle = optimizer.register_step_post_hook(lambda *_: act())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_handle": None}
+
+
+def check_followed(teacher: Teacher, model: nn.Module, after_steps: AfterSteps) -> None:
+    """Raise RuntimeError if `model` has moved away from a `teacher` that no optimizer lets follow."""
+    # values, not version counters, which fused optimizers leave alone
+    if not after_steps.attached and not teacher.equals(model):
+        raise RuntimeError(
+            "the objective must be attached to the optimizer, but its model has changed without and the moving average "
+            "did not follow; call objective.attach(optimizer) before the first step"
+        )

@@ -138,20 +138,20 @@ def probe(model: nn.Module, hook: SiteHook, inputs: Any, rows: Tensor | None, si
         own = features if rows is None else features[rows.to(features.device)]
         return own.roll(shift, 0)
 
-    with _without_trace(model):
+    with without_trace(model):
         with hook.acting(look):
             if size > 1:
                 _train_pass(model, inputs)
             else:
-                _evaluate(model, inputs)
+                evaluated(model, inputs)
         hook.check_once()
         _check_rows(hook.site, shapes[0], rows, size)
         if size < 2:
             return shapes[0][1:], False
         with hook.acting(lambda features: order(features, 0)):
-            plain = _evaluate(model, inputs)
+            plain = evaluated(model, inputs)
         with hook.acting(lambda features: order(features, 1)):
-            permuted = _evaluate(model, inputs)
+            permuted = evaluated(model, inputs)
     return shapes[0][1:], _check_permuted(hook.site, plain.double(), permuted.double())
 
 
@@ -208,7 +208,7 @@ def _train_pass(model: nn.Module, inputs: Any) -> None:
         torch.func.functional_call(whole, stand_ins, (inputs.detach() if isinstance(inputs, Tensor) else inputs,))
 
 
-def _evaluate(model: nn.Module, inputs: Any) -> Tensor:
+def evaluated(model: nn.Module, inputs: Any) -> Tensor:
     """Return the logits in evaluation mode; all modes are put back, also of modules that differ from the whole."""
     modes = {module: module.training for module in model.modules()}
     try:
@@ -222,7 +222,7 @@ def _evaluate(model: nn.Module, inputs: Any) -> Tensor:
 
 
 @contextmanager
-def _without_trace(model: nn.Module) -> Iterator[None]:
+def without_trace(model: nn.Module) -> Iterator[None]:
     """Put all global generators back as they were, torch's, NumPy's and Python's."""
     devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - models may draw from the global one

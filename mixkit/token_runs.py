@@ -1,4 +1,4 @@
-"""Pooling a long list of tokens for attention, in a way that does not depend on their order."""
+"""Pooling a long list of tokens for attention, in a way that depends on neither their order nor their padding."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Runs(NamedTuple):
-    """Tokens grouped into runs of equal length along a ranking.
+    """Tokens grouped into runs along a ranking, in each sample of equal length but for the last.
 
     Attributes:
         run: int64 (B, L), which run a token belongs to.
@@ -36,17 +36,31 @@ class Runs(NamedTuple):
         return self.members > 0
 
 
+def scores(tokens: Tensor) -> Tensor:
+    """Return a number for each token of `tokens` (B, L, C), (B, L): nothing learned, so that runs follow the features.
+
+    It is the mean over channels, but for a slight tilt: tokens of one mean (labels of nodes, one-hot) differ in it.
+    """
+    channels = tokens.shape[2]
+    tilt = 1 + 0.01 * torch.arange(channels, device=tokens.device).cos()
+    return tokens.detach() @ (tilt / channels).to(tokens.dtype)
+
+
 def runs_by(score: Tensor, real: Tensor | None, most: int) -> Runs:
     """Return at most `most` runs of tokens of similar `score` (B, L); padding comes last.
 
-    Ranking by a score, not by position, keeps what is computed from the runs independent of the tokens' order.
+    Ranking by a score, not by position, keeps what is computed from the runs independent of the tokens' order; how
+    long runs are is decided sample by sample, from its real tokens.
     """
     size, length = score.shape
     weight = torch.ones_like(score) if real is None else real.to(score.dtype)
     ranked = score.detach() if real is None else score.detach().masked_fill(~real, float("inf"))
     order = ranked.argsort(dim=1, stable=True)
-    each = -(-length // most)
-    places = (torch.arange(length, device=score.device) // each).expand(size, length)
+    rank = torch.arange(length, device=score.device).expand(size, length)
+    tokens = torch.tensor(length, device="cpu") if real is None else real.sum(1, keepdim=True)
+    each = (-(-tokens // most)).clamp(min=1)
+    count = -(-length // -(-length // most)) if real is None else min(length, most)
+    places = (rank // each).clamp(max=count - 1)
     run = torch.empty_like(order).scatter(1, order, places)
-    members = score.new_zeros(size, -(-length // each)).scatter_add(1, run, weight)
+    members = score.new_zeros(size, count).scatter_add(1, run, weight)
     return Runs(run, members, weight)

@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 
 from mixkit.mixblock import Scored
 from mixkit.pairing import Pairing, Sources
+from mixkit.placement import Placement
 from mixkit.plan import check_blendable, check_length, check_targets
 from mixkit.randomness import fresh_generator
 
@@ -28,11 +29,13 @@ class Tokens(NamedTuple):
         values: (B, L, C).
         real: bool (B, L), False where a token is padding; None: all are real.
         grid: the shape whose cells the L tokens are, in order.
+        layout: what the site's plan has to know beside this about where tokens came from.
     """
 
     values: Tensor
     real: Tensor | None
     grid: tuple[int, ...]
+    layout: object = None
 
 
 class Combine(Protocol):
@@ -90,14 +93,16 @@ class LearnedPlan:
         """Mix `x` (B, ...); half precision is mixed in float32.
 
         Raises:
-            ValueError: `x` holds integer codes, is no tensor, or has another length than the plan.
+            ValueError: `x` holds integers, is no tensor, or has another length than the plan.
         """
         check_blendable(x)
+        if x.dtype == torch.uint8:  # through which the block could not learn
+            raise ValueError("learned weights mix float inputs, got torch.uint8; convert pictures to float first")
         check_length(x, len(self))
-        work = x if x.dtype in (torch.float32, torch.float64) else x.float()
+        work = x if x.dtype in (torch.float32, torch.float64) or x.is_complex() else x.float()
         index = self.sources.index.to(x.device)
         parts = [work, *(work[index[:, k]] for k in range(1, index.shape[1]))]
-        log_weights = self._blend(self.spread(self.logits, x.shape).log_softmax(1)).to(work.dtype)
+        log_weights = self._blend(self.spread(self.logits, x.shape).log_softmax(1)).to(work.real.dtype)
         return self.combine(parts, log_weights).to(x.dtype)
 
     def targets(self, t: Tensor) -> Tensor:
@@ -157,9 +162,12 @@ class TokenSite(nn.Module, ABC):
         site: the submodule whose output the features are, or its input with "name:input".
         channels: C of the tokens.
         common_grid: whether position i means the same in all samples, as `FromPair` and `GroupMixBlock` need.
+        place: where samples must be mixed by these tokens' plans, which learned mixing prefers to where other methods
+            mix; None: wherever those do.
     """
 
     common_grid = True
+    place: Placement | None = None
 
     def __init__(self, site: str, channels: int) -> None:
         super().__init__()
@@ -224,7 +232,9 @@ class MapTokens(TokenSite):
             )
         grid = features.shape[2:]
         if math.prod(grid) > self.most_tokens:
-            step = math.ceil((math.prod(grid) / self.most_tokens) ** (1 / len(grid)))
+            step = 2
+            while math.prod(max(1, side // step) for side in grid) > self.most_tokens:
+                step += 1
             grid = torch.Size(max(1, side // step) for side in grid)
             features = averaged(features, grid)
         return Tokens(features.flatten(2).transpose(1, 2), None, tuple(grid))
@@ -245,6 +255,57 @@ class MapTokens(TokenSite):
         else:
             resized = F.interpolate(logits, size, mode="nearest-exact")
         return resized.view(*resized.shape[:2], *[1] * (len(shape) - 1 - axes), *size)
+
+
+class PatchTokens(MapTokens):
+    """Token lists (B, P + L, C) of vision transformers: P leading ones (class, registers) are left out, L are patches.
+
+    Args:
+        site: name of the submodule that gives out the tokens, e.g. "blocks.5".
+        channels: C.
+        grid: the patches' grid; its product is L.
+        leading: P.
+        smooth: as of `MapTokens`.
+        combine: as of `MapTokens`.
+        most_tokens: as of `MapTokens`.
+
+    >>> PatchTokens("blocks.5", 16, (4, 4)).tokens(torch.rand(2, 17, 16), None).grid
+    (4, 4)
+    """
+
+    def __init__(
+        self,
+        site: str,
+        channels: int,
+        grid: tuple[int, ...],
+        *,
+        leading: int = 1,
+        smooth: bool = False,
+        combine: Combine | None = None,
+        most_tokens: int = 1024,
+    ) -> None:
+        super().__init__(site, channels, smooth=smooth, combine=combine, most_tokens=most_tokens)
+        if not 1 <= len(grid) <= 3 or min(grid) < 1 or leading < 0:
+            raise ValueError(
+                f"grid must have one to three positive sides and leading must not be negative, got {grid=}, {leading=}"
+            )
+        self.grid = grid
+        self.leading = leading
+
+    def tokens(self, features: Tensor, inputs: Any) -> Tokens:
+        """Return (B, patches, C).
+
+        Raises:
+            ValueError: the features are no lists of that many tokens of C channels.
+        """
+        count = self.leading + math.prod(self.grid)
+        if features.ndim != 3 or features.shape[1:] != (count, self.channels):
+            raise ValueError(
+                f"features at {self.site!r} must be tokens (B, {count}, {self.channels}), {self.leading} of them "
+                f"leading, got {tuple(features.shape)}"
+            )
+        maps = features[:, self.leading :].transpose(1, 2)
+        return super().tokens(maps.reshape(len(features), self.channels, *self.grid), inputs)
 
 
 SMOOTH = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -308,8 +369,10 @@ class SpanTokens(TokenSite):
         self.register_buffer("index", torch.tensor(padded, device="cpu"), persistent=False)
         filled = [[float(i < len(own)) for i in range(width)] for own in members]
         self.register_buffer("filled", torch.tensor(filled, device="cpu"), persistent=False)
-        self.weight = nn.Parameter(torch.randn(len(spans), width, channels, generator=generator) / width**0.5)
-        self.bias = nn.Parameter(torch.randn(len(spans), channels, generator=generator))
+        weight = torch.randn(len(spans), width, channels, generator=generator, dtype=torch.float32, device="cpu")
+        bias = torch.randn(len(spans), channels, generator=generator, dtype=torch.float32, device="cpu")
+        self.weight = nn.Parameter(weight / width**0.5)
+        self.bias = nn.Parameter(bias)
 
     def tokens(self, features: Tensor, inputs: Any) -> Tokens:
         """Return (B, spans, C), in float32 or better.

@@ -23,6 +23,8 @@ class LogMel(nn.Module):
 
     mean: Tensor
     std: Tensor
+    floor = _FLOOR
+    """Power that is added before the logarithm."""
 
     def __init__(self, rate: int, mean: Tensor | None = None, std: Tensor | None = None) -> None:
         super().__init__()
@@ -47,7 +49,7 @@ class LogMel(nn.Module):
         # Squares of quiet samples leave the range of half precision.
         with torch.autocast(waves.device.type, enabled=False):
             power = self.mel(waves.float())
-            features: Tensor = (torch.log(power + _FLOOR) - self.mean) / self.std
+            features: Tensor = (torch.log(power + self.floor) - self.mean) / self.std
         return features
 
 

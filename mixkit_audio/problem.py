@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from mixkit.comparison.problems import IntArray, LoadOptions, Prepared, Recipe, Split
 from mixkit.files import list_unlabelled, plural, problem_name
 from mixkit.folders import list_labelled
 from mixkit.placement import AtSite
+from mixkit.sites import find_site
 from mixkit.tasks import MISSING, MultiClass
+from mixkit.tokens import MapTokens, TokenSite
 from mixkit_audio.networks import AudioNet, LogMel
+from mixkit_audio.power import LogPower
 from mixkit_audio.reading import SUFFIXES, Shape, Waves, read_clips
 from mixkit_audio.transforms import random_time_shift, show_clip
 
@@ -152,7 +155,15 @@ def _prepared(
         continuous=_itself,
         with_continuous=_replaced,
         bounds=(-1.0, 1.0),
+        tokens=_tokens,
     )
+
+
+def _tokens(network: nn.Module, generator: Generator) -> TokenSite:
+    """The last stage but one, as in the papers: weights over time, for all bins alike; power is mixed."""
+    frontend, _ = find_site(network, "frontend")
+    assert isinstance(frontend, LogMel)
+    return MapTokens("stage2", 48, combine=LogPower(frontend.mean, frontend.std, frontend.floor))
 
 
 def _recipe(count: int, epochs: int | None) -> Recipe:

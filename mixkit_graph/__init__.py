@@ -11,5 +11,7 @@ for _part in ("torch_geometric", "networkx"):
         raise ImportError(f'graphs need {_part}, which is not installed; pip install "mixkit[graph]"')
 
 from mixkit_graph.adapter import ADAPTER  # noqa: E402 - only once the parts are known to be there
+from mixkit_graph.at_nodes import AtNodes  # noqa: E402 - as above
+from mixkit_graph.node_tokens import NodeTokens  # noqa: E402 - as above
 
-__all__ = ["ADAPTER"]
+__all__ = ["ADAPTER", "AtNodes", "NodeTokens"]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mixkit.report.weights import colour, scale, spread
 from mixkit_graph.features import NodeFeatures
 from mixkit_graph.graphs import ranges
 from mixkit_graph.nodes import NodeRows
@@ -24,16 +25,43 @@ GREY = "#c8c8c8"
 
 def show_graph(features: NodeFeatures, batch: Any, i: int) -> str:
     """Return a drawing of graph i of a `Batch`; colours are node labels, or degrees where there are no labels."""
+    edges, names = nodes_of(features, batch, i)
+    kept, caption = chosen(edges, len(names))
+    return svg(edges, kept, [(palette(names[k][0]), names[k][1]) for k in kept.tolist()], caption)
+
+
+def show_node_weights(features: NodeFeatures, batch: Any, rows: Sequence[int], weights: Tensor) -> str:
+    """Return a drawing of the first of the graphs `rows` of a `Batch`, coloured by its nodes' weights in the mix.
+
+    Args:
+        features: names the nodes.
+        batch: holds the graphs.
+        rows: the graphs that are mixed; the first keeps its structure and takes features of the others.
+        weights: (K, nodes of the first graph).
+    """
+    edges, names = nodes_of(features, batch, rows[0])
+    kept, caption = chosen(edges, len(names))
+    own = weights[0].tolist()
+    nodes = [(colour(own[k], even=1 / len(weights)), f"weight {own[k]:.2f}, {names[k][1]}") for k in kept.tolist()]
+    if own:
+        caption += f"; weights {spread(weights[0].numpy())}"
+    drawing = f"<div><span>sample's weight</span>{svg(edges, kept, nodes, caption)}</div>"
+    return f'<div class="parts">{drawing}</div>{scale(even=1 / len(weights))}'
+
+
+def nodes_of(features: NodeFeatures, batch: Any, i: int) -> tuple[Tensor, list[tuple[int, str]]]:
+    """Return the edges of graph i of a `Batch`, int64 (2, E), and its nodes as in `node_names`."""
     first, last = int(batch.ptr[i]), int(batch.ptr[i + 1])
     inside = (batch.edge_index[0] >= first) & (batch.edge_index[0] < last)
     edges = batch.edge_index[:, inside].cpu() - first
-    size = last - first
+    return edges, node_names(features, batch.x[first:last].cpu(), edges)
+
+
+def chosen(edges: Tensor, size: int) -> tuple[Tensor, str]:
+    """Return which nodes of a graph are drawn, int64 (n,), and a caption."""
     kept = around(edges, size, start=most_connected(edges, size), most=MOST_NODES)
-    names = node_names(features, batch.x[first:last].cpu(), edges)
     caption = f"{size} nodes, {int((edges[0] < edges[1]).sum())} edges"
-    if len(kept) < size:
-        caption += f"; {len(kept)} nodes drawn"
-    return svg(edges, kept, [names[k] for k in kept.tolist()], caption)
+    return kept, caption if len(kept) == size else f"{caption}; {len(kept)} nodes drawn"
 
 
 def show_node(classes: tuple[str, ...], known: Tensor, nodes: NodeRows, i: int) -> str:
@@ -47,7 +75,8 @@ def show_node(classes: tuple[str, ...], known: Tensor, nodes: NodeRows, i: int) 
     """
     edges, centre = nodes.graph.edges.cpu(), int(nodes.rows[i])
     kept = around(edges, len(known), start=centre, most=MOST_NEIGHBOURS, hops=2)
-    names = [(int(known[k]), f"node {k}" + (f", {classes[known[k]]}" if known[k] >= 0 else "")) for k in kept.tolist()]
+    named = [f"node {k}" + (f", {classes[known[k]]}" if known[k] >= 0 else "") for k in kept.tolist()]
+    names = [(palette(int(known[k])), name) for k, name in zip(kept.tolist(), named, strict=True)]
     neighbours = int((edges[0] == centre).sum())
     caption = f"node {centre}, {neighbours} neighbours; {len(kept)} nodes within 2 steps drawn"
     return svg(edges, kept, names, caption, ring=0)
@@ -118,13 +147,18 @@ def layout(size: int, edges: Sequence[tuple[int, int]]) -> npt.NDArray[np.float6
     return MARGIN + scaled * (SIZE - 2 * MARGIN)
 
 
-def svg(edges: Tensor, kept: Tensor, names: list[tuple[int, str]], caption: str, ring: int | None = None) -> str:
+def palette(number: int) -> str:
+    """Return colour `number`; grey for a negative one."""
+    return COLOURS[number % len(COLOURS)] if number >= 0 else GREY
+
+
+def svg(edges: Tensor, kept: Tensor, names: list[tuple[str, str]], caption: str, ring: int | None = None) -> str:
     """Return a figure of the nodes `kept` and the edges among them.
 
     Args:
         edges: int64 (2, E), both directions.
         kept: int64 (n,), the nodes to draw.
-        names: a colour's number (-1: grey) and a tooltip for each of them.
+        names: a colour and a tooltip for each of them.
         caption: the line below.
         ring: which of them to ring, or None.
     """
@@ -145,8 +179,7 @@ def _line(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> str:
     return f'<line x1="{a[0]:.1f}" y1="{a[1]:.1f}" x2="{b[0]:.1f}" y2="{b[1]:.1f}" stroke="#888"/>'
 
 
-def _circle(at: npt.NDArray[np.float64], colour: int, tooltip: str, *, ringed: bool) -> str:
-    fill = COLOURS[colour % len(COLOURS)] if colour >= 0 else GREY
+def _circle(at: npt.NDArray[np.float64], fill: str, tooltip: str, *, ringed: bool) -> str:
     edge = 'stroke="#000" stroke-width="2.5"' if ringed else 'stroke="#fff"'
     return (
         f'<circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="{7 if ringed else 5}" fill="{fill}" {edge}>'

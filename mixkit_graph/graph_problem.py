@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor, nn
 
 from mixkit.comparison.problems import DataError, IntArray, Prepared, Recipe, Split
 from mixkit.placement import AtSite
 from mixkit.tasks import MultiClass
-from mixkit_graph.drawing import show_graph
+from mixkit_graph.drawing import show_graph, show_node_weights
 from mixkit_graph.features import NodeFeatures
 from mixkit_graph.graphs import GraphSet
 from mixkit_graph.networks import GraphNet
+from mixkit_graph.node_tokens import NodeTokens
 from mixkit_graph.tudataset import read_tu
 
 HIDDEN = 32
@@ -104,7 +105,15 @@ def assemble(card: Mapping[str, Any], graphs: GraphSet, targets: Tensor) -> Prep
         recipe=Recipe(**card["recipe"]),
         show=partial(show_graph, features),
         card=card,
+        tokens=tokens_of,
+        show_weights=partial(show_node_weights, features),
     )
+
+
+def tokens_of(network: nn.Module, generator: Generator) -> NodeTokens:
+    """Return the nodes as the readout takes them; learned mixing mixes them there, by soft alignment."""
+    assert isinstance(network, GraphNet)
+    return NodeTokens("readout:input", network.readout.norm.normalized_shape[0])
 
 
 def default_recipe(rows: int) -> Recipe:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Generator, Tensor, nn
 
 from mixkit.comparison.problems import DataError, IntArray, Prepared, Recipe, Split
 from mixkit.placement import AtSite
 from mixkit.tasks import MISSING, MultiClass
+from mixkit.tokens import SpanTokens
 from mixkit_graph.drawing import show_node
 from mixkit_graph.networks import NodeNet
 from mixkit_graph.nodes import NodeGraph, NodeRows, node_graph
@@ -23,6 +24,7 @@ from mixkit_graph.planetoid import read_planetoid
 TRANSDUCTIVE = (
     "transductive: the graph and the features of all nodes are seen in training, labels of training nodes only"
 )
+SPANS = 8
 
 
 @dataclass(eq=False)
@@ -135,7 +137,16 @@ def assemble(card: Mapping[str, Any], graph: NodeGraph, targets: Tensor, known: 
         recipe=Recipe(**card["recipe"]),
         show=partial(show_node, classes, known),
         card=card,
+        tokens=tokens_of,
     )
+
+
+def tokens_of(network: nn.Module, generator: Generator) -> SpanTokens:
+    """Return equal spans of the hidden vector's channels: a selected node is one row, like a row of a table."""
+    assert isinstance(network, NodeNet)
+    width = network.second.bias.shape[0]
+    spans = min(SPANS, width)
+    return SpanTokens("select", [channel * spans // width for channel in range(width)], generator=generator)
 
 
 def node_rows(graph: NodeGraph, rows: Tensor) -> NodeRows:

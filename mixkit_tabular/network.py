@@ -59,6 +59,8 @@ class ColumnEmbedding(nn.Module):
     def __init__(self, values: int, marks: int, cardinalities: Sequence[int]) -> None:
         super().__init__()
         self.values = values
+        self.marks = marks
+        self.cardinalities = tuple(cardinalities)
         small = [i for i, count in enumerate(cardinalities) if count - 1 <= MOST_ONE_HOT]
         large = [i for i, count in enumerate(cardinalities) if count - 1 > MOST_ONE_HOT]
         self.one_hot_width = sum(cardinalities[i] - 1 for i in small)
@@ -89,6 +91,35 @@ class ColumnEmbedding(nn.Module):
             index = _positions(inputs.codes[:, self.large], self.large_offsets)
             parts.append(self.vectors(index).flatten(1).to(inputs.numeric.dtype))
         return torch.cat(parts, dim=1)
+
+    def span_of(self, marked: Sequence[int] | None = None) -> tuple[int, ...]:
+        """Return for each channel of the output the column it belongs to, numbered 0, 1, ...
+
+        Numbers come first, each with its waves, then categories, each with its one-hot block or its vector.  A column
+        without channels (the only code is 0) has no number.
+
+        Args:
+            marked: for each mark the number whose gaps it marks; None: a mark is a column of its own, behind the rest.
+
+        Raises:
+            ValueError: `marked` does not name a number for each mark.
+
+        >>> ColumnEmbedding(2, 1, (3,)).span_of(marked=[1])  # two numbers, a mark, their waves, two one-hot channels
+        (0, 1, 1, 0, 0, 0, 1, 1, 1, 2, 2)
+        """
+        if marked is not None and (len(marked) != self.marks or not set(marked) <= set(range(self.values))):
+            raise ValueError(
+                f"marked must name one of the {self.values} numbers for each of {self.marks} marks, got {list(marked)}"
+            )
+        numbers = list(range(self.values))
+        wide = [i for i, count in enumerate(self.cardinalities) if count > 1]
+        category = dict(zip(wide, range(self.values, self.values + len(wide)), strict=True))
+        first_mark = self.values + len(wide)
+        marks = list(range(first_mark, first_mark + self.marks)) if marked is None else list(marked)
+        waves = [i for i in numbers for _ in range(WAVE_WIDTH)]
+        one_hot = [category[i] for i in self.small.tolist() for _ in range(self.cardinalities[i] - 1)]
+        vectors = [category[i] for i in self.large.tolist() for _ in range(EMBEDDING_WIDTH)]
+        return (*numbers, *marks, *waves, *one_hot, *vectors)
 
 
 class TableNet(nn.Module):

@@ -85,7 +85,12 @@ class TablePreprocessor:
     @property
     def marks(self) -> int:
         """Number of columns that mark gaps."""
-        return sum(column.marks_gaps for column in self.numeric)
+        return len(self.marked)
+
+    @property
+    def marked(self) -> tuple[int, ...]:
+        """For each of these columns the position of the number whose gaps it marks."""
+        return tuple(i for i, column in enumerate(self.numeric) if column.marks_gaps)
 
     @property
     def cardinalities(self) -> tuple[int, ...]:

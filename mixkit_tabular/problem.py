@@ -1,6 +1,7 @@
 """A table as a problem of a comparison: `load` reads and checks it once, `TableProblem.prepare` fits one split."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,18 +10,23 @@ from typing import Any
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Generator, Tensor, nn
 
 from mixkit.comparison.problems import DataError, IntArray, LoadOptions, Prepared, Recipe, Split
 from mixkit.placement import AtSite
+from mixkit.sites import find_site
 from mixkit.tasks import MultiClass, Regression
+from mixkit.tokens import SpanTokens, TokenSite
 from mixkit_tabular.batch import TableBatch
 from mixkit_tabular.columns import Roles, infer_roles, listed, looks_grouped
-from mixkit_tabular.network import network_from_card
+from mixkit_tabular.network import ColumnEmbedding, network_from_card
 from mixkit_tabular.preprocess import CLIP, TablePreprocessor
 from mixkit_tabular.readers import Table, read_table
-from mixkit_tabular.show import show_row
+from mixkit_tabular.show import show_row, show_weights
 from mixkit_tabular.target import make_groups, make_target, resolve_column
+
+TOKEN_CHANNELS = 16
+"""Of what learned mixing sees of a column."""
 
 
 @dataclass(eq=False)
@@ -127,7 +133,22 @@ def assemble(card: dict[str, Any], preprocessor: TablePreprocessor, rows: TableB
         continuous=partial(_values, values) if values else None,
         with_continuous=partial(_with_values, values) if values else None,
         bounds=(-CLIP, CLIP),
+        tokens=partial(column_tokens, preprocessor.marked),
+        show_weights=partial(show_weights, preprocessor),
     )
+
+
+def column_tokens(marked: Sequence[int], network: nn.Module, generator: Generator) -> TokenSite:
+    """Return a token a column of the table, at the embedding of `network`.
+
+    Args:
+        marked: see `ColumnEmbedding.span_of`.
+        network: a `TableNet`, perhaps wrapped.
+        generator: draws what maps columns to tokens.
+    """
+    embed, _ = find_site(network, "embed")
+    assert isinstance(embed, ColumnEmbedding)
+    return SpanTokens("embed", embed.span_of(marked), channels=TOKEN_CHANNELS, generator=generator)
 
 
 def network_card(preprocessor: TablePreprocessor, outputs: int, rows: int) -> dict[str, Any]:

@@ -1,7 +1,11 @@
-"""A row of a table as HTML, for galleries."""
+"""Rows of a table as HTML, for galleries."""
 
+from collections.abc import Sequence
 from html import escape
 
+from torch import Tensor
+
+from mixkit.report.weights import bars, source_names
 from mixkit_tabular.batch import TableBatch
 from mixkit_tabular.preprocess import TablePreprocessor
 
@@ -17,7 +21,27 @@ def show_row(preprocessor: TablePreprocessor, rows: TableBatch, i: int) -> str:
     return f'<table class="row">{"".join(lines)}</table>'
 
 
+def show_weights(preprocessor: TablePreprocessor, rows: TableBatch, picked: Sequence[int], weights: Tensor) -> str:
+    """Return an HTML table of the columns in which rows `picked` were mixed, with a bar a column.
+
+    Args:
+        preprocessor: knows the columns.
+        rows: a batch.
+        picked: rows of it, K of them.
+        weights: (K, columns).
+    """
+    found = [preprocessor.original(rows, i) for i in picked]
+    lines = [[name, *(_plain(row[name]) for row in found)] for name in found[0]]
+    return bars(["column", *source_names(len(picked))], lines, weights.numpy())
+
+
+def _plain(value: float | str | None) -> str:
+    if value is None:
+        return "(missing)"
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
 def _cell(value: float | str | None) -> str:
     if value is None:
         return "<em>missing</em>"
-    return escape(value) if isinstance(value, str) else f"{value:.4g}"
+    return escape(_plain(value))

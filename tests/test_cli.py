@@ -299,6 +299,74 @@ def test_a_gallery_is_one_file_that_needs_no_network(run, pictures):
     assert not re.search(r"""(src|href)=["']?https?:""", page)
 
 
+def test_a_learned_method_is_trained_first_and_shows_its_weights(run, pictures):
+    result = run("show", pictures, "--method", "automix", "--epochs", "1", "--pairs", "2", "--out", "s.html")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "automix learns how to mix: training on 14 rows first\n" in result.stderr
+    how = re.search(
+        r"^Mixing learned in 1 epoch on 14 rows; accuracy on 2 rows of validation: .*$", result.stderr, re.M
+    )
+    page = Path("s.html").read_text("utf-8")
+    assert page.count(how.group()) == 1
+    assert len(re.findall(r'<img class="heat" alt="weight of the (?:sample|partner): [^"]+, mean 0\.\d\d"', page)) == 4
+    assert not re.search(r"""(src|href)=["']?https?:""", page)
+
+
+@pytest.mark.parametrize("option", ["epochs", "device"])
+def test_options_of_a_training_are_refused_where_nothing_is_trained(run, pictures, option):
+    result = run(
+        "show", pictures, "--method", "cutmix", f"--{option}", {"epochs": "2", "device": "cpu"}[option], "--out", "s"
+    )
+    assert result.exit_code == 2
+    assert f"--{option} is for methods that learn how to mix, got --method cutmix; leave it out" in result.stderr
+    assert not Path("s").exists()
+
+
+@pytest.mark.parametrize("method", ["erm", "erm+ema"])
+def test_a_method_that_does_not_mix_has_nothing_to_show(run, pictures, method):
+    result = run("show", pictures, "--method", method, "--out", "s.html")
+    assert (result.exit_code, f"--method must be one that mixes samples, got '{method}'" in result.stderr) == (2, True)
+
+
+def test_a_wrong_place_for_a_gallery_is_told_before_the_training(run, pictures, monkeypatch):
+    def training(*arguments, **named):
+        raise AssertionError("must not be reached")
+
+    monkeypatch.setattr("mixkit.comparison.showing.train_trial", training)
+    result = run("show", pictures, "--method", "automix", "--out", "nowhere/s.html")
+    assert result.exit_code == 2
+    assert "No such file or directory: 'nowhere/s.html'; nothing was written" in result.stderr
+
+
+def test_an_interrupted_gallery_leaves_what_was_there(run, pictures, monkeypatch):
+    def interrupt(*arguments, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mixkit.comparison.showing.train_trial", interrupt)
+    Path("s.html").write_text("old")
+    before = sorted(Path().iterdir())
+    result = run("show", pictures, "--method", "automix", "--out", "s.html")
+    assert (result.exit_code, "interrupted; nothing was written" in result.stderr) == (130, True)
+    assert (sorted(Path().iterdir()), Path("s.html").read_text()) == (before, "old")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_a_training_to_show_is_stopped_by_ctrl_c(tmp_path, pictures):
+    (temporary := tmp_path / "temporary").mkdir()
+    out = tmp_path / "s.html"
+    process = started(temporary, "show", pictures, "--method", "automix", "--epochs", "100000", "--out", out)
+    for line in process.stderr:
+        if "learns how to mix" in line:
+            break
+    time.sleep(0.5)  # well into the training
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert said.splitlines() == ["interrupted; nothing was written"]
+    assert not out.exists()
+
+
 def lines(folder):
     """Return the runs of a folder without their cost, in the order of their keys."""
     records = Store(Path(folder)).records()

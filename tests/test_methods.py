@@ -9,21 +9,30 @@ import torch
 from torch import nn
 
 import mixkit
-from mixkit import AtSite, Erm, Mixed, MultiClass, MultiLabel, Regression
+from mixkit import AtSite, Erm, MapTokens, Mixed, MultiClass, MultiLabel, Regression
 from mixkit import method as registry
 from mixkit.method import MODALITIES, Method
 from mixkit.recipes import METHODS
 
 NAMES = [
+    "adautomix",
+    "adautomix-2",
+    "automix",
+    "automix+e",
+    "automix-lean",
     "cutmix",
+    "decoupled",
     "erm",
+    "erm+ema",
     "label-smoothing",
     "manifold",
     "mixup",
+    "mixup+ema",
     "mixupe",
     "mixupe-inbatch",
     "mixupe-quarter",
     "regmixup",
+    "samix",
 ]
 TASKS = {"classes": MultiClass(3), "labels": MultiLabel(3), "values": Regression((0.0,) * 3, (1.0,) * 3)}
 
@@ -77,16 +86,22 @@ def test_these_methods_are_there():
 def test_every_method_takes_a_step_with_the_defaults_of_every_kind_of_data(method, modality, kind):
     task = TASKS[kind]
     model = net()
+    tokens = MapTokens("0:input", 3)
     objective = mixkit.objective(
-        method.name, model, task, torch.Generator().manual_seed(0), sites=["1"], modality=modality
+        method.name, model, task, torch.Generator().manual_seed(0), sites=["1"], tokens=tokens, modality=modality
     )
     x, t = torch.rand(6, 3, 4, 4), torch.eye(3)[[0, 1, 2] * 2]
     terms = objective(x, t)
     sum(terms.values()).backward()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
-    assert set(terms) == {
-        "erm": {"loss"}, "label-smoothing": {"loss"}, "regmixup": {"mixed", "clean"},
-    }.get(method.name, {"mixed", "penalty"} if "mixupe" in method.name else {"mixed"})  # fmt: skip
+    learned = {"mixed", "clean", "block", "lam"}
+    expected = {
+        "erm": {"loss"}, "erm+ema": {"loss"}, "label-smoothing": {"loss"}, "decoupled": {"mixed", "decoupled"},
+        "regmixup": {"mixed", "clean"}, "mixup+ema": {"mixed", "clean"},
+        "automix": learned, "automix-lean": learned - {"clean"}, "samix": learned, "automix+e": learned | {"penalty"},
+        "adautomix": {"mixed", "clean", "blend", "block"}, "adautomix-2": {"mixed", "clean", "block"},
+    }  # fmt: skip
+    assert set(terms) == expected.get(method.name, {"mixed", "penalty"} if "mixupe" in method.name else {"mixed"})
 
 
 def test_defaults_follow_the_papers_by_kind_of_data():

@@ -1,4 +1,7 @@
-"""Galleries: what a method makes of pairs of samples, drawn by the problem that knows its data."""
+"""Galleries: what a method makes of pairs of samples, drawn by the problem that knows its data.
+
+Methods that learn how to mix have something to show once they are trained: `mixkit.comparison.learned_gallery`.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mixkit.averaged import Averaged
 from mixkit.comparison.problems import IntArray, Prepared, Problem
 from mixkit.method import Method, Setting
 from mixkit.mixed import Mixed
-from mixkit.objectives import evaluating
-from mixkit.placement import AtSite
-from mixkit.plan import Plan
+from mixkit.objectives import Objective, evaluating
+from mixkit.placement import AtSite, Placement
 from mixkit.png import png_data_uri
 from mixkit.randomness import derived_generator
 from mixkit.report.summary import GalleryItem
@@ -23,7 +26,7 @@ from mixkit.training.loop import build_model
 def gallery(
     problem: Problem, prepared: Prepared, methods: Sequence[Method], rows: IntArray, *, pairs: int = 3, seed: int = 0
 ) -> list[GalleryItem]:
-    """Return `pairs` mixed samples of every method that mixes; methods that do not mix have none.
+    """Return `pairs` mixed samples of every method that mixes by a rule; the others have none.
 
     Args:
         problem: whose samples are shown.
@@ -33,31 +36,46 @@ def gallery(
         pairs: how many a method.
         seed: of the choice and the draws.
     """
-    picked = torch.from_numpy(np.random.default_rng(seed).permutation(rows)[: max(2, 5 * pairs)])
-    model = build_model(prepared, seed)
+    picked = picked_rows(rows, pairs, seed)
     items: list[GalleryItem] = []
     for method in methods:
-        setting = Setting(
-            model=model,
-            task=prepared.task,
-            place=prepared.place,
-            sites=prepared.sites,
-            generator=derived_generator(seed),
-        )
         if not isinstance(prepared.task, method.tasks):
             continue
-        objective = method.build(setting, method.parameters(problem.modality))
+        objective = untrained(problem, prepared, method, seed)
         if isinstance(objective, Mixed):
             items += drawn(problem, prepared, method.name, objective, picked)[:pairs]
     return items
 
 
+def picked_rows(rows: IntArray, pairs: int, seed: int) -> Tensor:
+    """Return a batch of some of `rows`, from which `pairs` well-mixed ones can be chosen."""
+    return torch.from_numpy(np.random.default_rng(seed).permutation(rows)[: max(2, 5 * pairs)])
+
+
+def untrained(problem: Problem, prepared: Prepared, method: Method, seed: int = 0) -> Objective:
+    """Return the objective of `method` on a fresh network, without an average of weights around it."""
+    model = build_model(prepared, seed)
+    setting = Setting(
+        model=model,
+        task=prepared.task,
+        place=prepared.place,
+        sites=prepared.sites,
+        generator=derived_generator(seed),
+        total_steps=1,
+        tokens=None if prepared.tokens is None else prepared.tokens(model, derived_generator(seed)),
+    )
+    return inside(method.build(setting, method.parameters(problem.modality)))
+
+
+def inside(objective: Objective) -> Objective:
+    """Return the objective that mixes, inside an average of weights."""
+    return objective.objective if isinstance(objective, Averaged) else objective
+
+
 def drawn(problem: Problem, prepared: Prepared, name: str, objective: Mixed, picked: Tensor) -> list[GalleryItem]:
     """Return an item for each row of the batch `picked` that has a partner, the most mixed first."""
     inputs = prepared.batch(picked)
-    seen = inputs
-    if isinstance(prepared.place, AtSite):
-        seen = site_features(objective.model, prepared.place, inputs)
+    seen = what_is_mixed(prepared.place, objective.model, inputs)
     plan = objective.mix.draw(seen, prepared.targets[picked], objective.generator)
     mixed = plan.apply(seen)
     lam, partner = plan.pairing.lam, plan.pairing.partner
@@ -68,10 +86,15 @@ def drawn(problem: Problem, prepared: Prepared, name: str, objective: Mixed, pic
             own=prepared.show(inputs, i),
             partner=prepared.show(inputs, int(partner[i])),
             mixed=prepared.show(mixed, i) if seen is inputs else feature_map(mixed[i]),
-            caption=caption(problem, picked, plan, i),
+            caption=caption(problem, picked[[i, int(partner[i])]], [float(lam[i]), 1 - float(lam[i])]),
         )
         for i in rows
     ]
+
+
+def what_is_mixed(place: Placement, model: nn.Module, inputs: Any) -> Any:
+    """Return what mixing acts on for a batch: the inputs, or what passes the site."""
+    return site_features(model, place, inputs) if isinstance(place, AtSite) else inputs
 
 
 def site_features(model: nn.Module, place: AtSite, inputs: Any) -> Tensor:
@@ -95,18 +118,22 @@ def feature_map(features: Tensor) -> str | None:
     """Return an <img> of features (C, H, W), the mean over channels; None for features without two axes to draw."""
     if features.ndim != 3:
         return None
-    values = features.detach().float().mean(0).flip(0)
-    low, high = float(values.min()), float(values.max())
-    # dark is loud, as in the drawings of clips
-    pixels = ((high - values) / max(high - low, 1e-12) * 255).to(torch.uint8).numpy()
+    pixels = (features_as_picture(features) * 255).to(torch.uint8).numpy()
     return f'<img class="features" alt="mixed features" src="{png_data_uri(pixels)}">'
 
 
-def caption(problem: Problem, picked: Tensor, plan: Plan, i: int) -> str:
-    """Return the mixed label of row `i` in words, as plain text."""
-    partner, lam = int(plan.pairing.partner[i]), float(plan.pairing.lam[i])
-    own, other = (label(problem, int(picked[j])) for j in (i, partner))
-    return f"{lam:.2f} of {own} + {1 - lam:.2f} of {other}"
+def features_as_picture(features: Tensor) -> Tensor:
+    """Return features (C, H, W) as grey values (H, W) in [0, 1]."""
+    values = features.detach().float().mean(0).flip(0)
+    low, high = float(values.min()), float(values.max())
+    # dark is loud, as in the drawings of clips
+    return (high - values) / max(high - low, 1e-12)
+
+
+def caption(problem: Problem, rows: Tensor, shares: Sequence[float]) -> str:
+    """Return the mixed label of the problem's `rows` with their `shares` in words, as plain text."""
+    parts = zip(rows.tolist(), shares, strict=True)
+    return " + ".join(f"{share:.2f} of {label(problem, row)}" for row, share in parts)
 
 
 def label(problem: Problem, row: int) -> str:

@@ -57,6 +57,9 @@ class Prepared:
             is nothing that it could.
         recipe: default training recipe.
         show: (inputs, i) -> HTML fragment that draws row i of the inputs (user text escaped); for galleries.
+        show_weights: (inputs, rows, weights float (K, L)) -> HTML fragment that draws how much a learned mix takes of
+            its K samples, `rows` of the inputs with the own one first, at each of the L tokens that are no padding
+            (user text escaped); None: maps are coloured, other tokens get numbered bars.
         card: JSON-serialisable description from which `Adapter.restore` rebuilds preprocessing and network.
         augment: (inputs, generator) -> inputs, label-preserving augmentation of training batches; None: there is none.
         continuous: inputs -> the float tensor (B, ...) that noise and attacks may perturb; None: there is none.
@@ -78,6 +81,7 @@ class Prepared:
     with_continuous: Callable[[Any, Tensor], Any] | None = None
     bounds: tuple[float, float] = (float("-inf"), float("inf"))
     tokens: Callable[[nn.Module, Generator], TokenSite] | None = None
+    show_weights: Callable[[Any, Sequence[int], Tensor], str] | None = None
 
 
 class Problem(Protocol):

@@ -15,14 +15,17 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from mixkit.comparison.calibration import expected_calibration_error, fit_temperature, log_loss
+from mixkit.comparison.learned_gallery import learned_gallery, packed
 from mixkit.comparison.metrics import Metric
 from mixkit.comparison.problems import Prepared, Problem, Recipe
 from mixkit.comparison.splits import Cell
 from mixkit.comparison.store import Record
 from mixkit.comparison.tuning import Trial, is_better, trials
+from mixkit.files import plural
 from mixkit.method import Setting, method
 from mixkit.objectives import Objective
 from mixkit.randomness import derived_generator, derived_seed
+from mixkit.report.summary import GalleryItem
 from mixkit.tasks import MultiClass
 from mixkit.training.evaluation import predict_logits, robustness
 from mixkit.training.loop import Epoch, build_model, steps_per_epoch, train, training_fabric
@@ -103,6 +106,8 @@ def execute(problem: Problem, prepared: Prepared, run: Run, progress: Progress |
     with one_thread(fabric):
         trained = best_trial(problem, prepared, run, fabric, progress)
         scored, arrays = score(problem, prepared, run, trained, fabric)
+        if (run.cell.repeat, run.cell.fold) == (0, 0) and (items := learned_items(problem, prepared, run, trained)):
+            arrays["gallery"] = packed(items)
     recipe = trained.recipe
     record: Record = {
         "key": run.key(problem.name),
@@ -197,6 +202,24 @@ def train_trial(
         if progress is not None:
             progress(epoch.number, recipe.epochs)
     return Trained(objective, trial, recipe, epochs, curve, curve["validation"][-1])
+
+
+def learned_items(
+    problem: Problem, prepared: Prepared, run: Run, trained: Trained, pairs: int = 3
+) -> list[GalleryItem]:
+    """Return `pairs` samples as a trained objective mixes them; none unless it learned how to.
+
+    The objective ends on the CPU, in float32.
+    """
+    metric, rows = run.metrics[0].name, run.cell
+    epochs = plural(trained.recipe.epochs, "epoch")
+    score = "not defined" if trained.validation_score is None else f"{trained.validation_score:.4g}"
+    how = (
+        f"Mixing learned in {epochs} on {plural(len(rows.train), 'row')}; "
+        f"{metric} on {plural(len(rows.validation), 'row')} of validation: {score}"
+    )
+    objective = trained.objective.to("cpu", torch.float32)
+    return learned_gallery(problem, prepared, run.method, objective, rows.train, trained=how, pairs=pairs)
 
 
 def predict(

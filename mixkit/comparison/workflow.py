@@ -12,6 +12,7 @@ from mixkit.comparison.entry import Entry, open_entries, with_budget
 from mixkit.comparison.gallery import gallery
 from mixkit.comparison.grid import Failure, execute_grid
 from mixkit.comparison.judge import REFERENCE, Design, judge
+from mixkit.comparison.learned_gallery import unpacked
 from mixkit.comparison.metrics import default_rope
 from mixkit.comparison.official import FEWEST_SEEDS
 from mixkit.comparison.problems import DataError
@@ -78,7 +79,7 @@ def run_comparison(settings: Settings, store: Store, screen: Screen, command: st
         "failures": [{"problem": f.problem, "method": f.method, "message": f.message} for f in failures],
     }
     store.save_json("summary.json", summary)
-    write(summary, galleries(entries, problems), store.folder / "report.html")
+    write(summary, galleries(entries, problems, store), store.folder / "report.html")
     return summary
 
 
@@ -231,12 +232,20 @@ def winner(judged: dict[str, MethodSummary], *, higher_is_better: bool) -> str |
     return max(helping, key=lambda name: sign * (helping[name]["difference"] or 0.0), default=None)
 
 
-def galleries(entries: Sequence[Entry], problems: Mapping[str, ProblemSummary]) -> dict[str, list[GalleryItem]]:
-    """Return the gallery of every problem; a method without a finished run has none."""
-    drawn, found = {}, methods()
+def galleries(
+    entries: Sequence[Entry], problems: Mapping[str, ProblemSummary], store: Store
+) -> dict[str, list[GalleryItem]]:
+    """Return the gallery of every problem; a method without a finished run has none.
+
+    What methods that learn how to mix have to show was drawn by their first run.
+    """
+    drawn, found, done = {}, methods(), store.records()
     for entry in entries:
-        judged = problems[entry.problem.name]["methods"]
-        finished = [found[name] for name in entry.methods if judged[name]["score"] is not None]
-        rows = entry.cells()[0].train
-        drawn[entry.problem.name] = gallery(entry.problem, entry.first_prepared, finished, rows)
+        name, cell = entry.problem.name, entry.cells()[0]
+        finished = [found[method] for method in entry.methods if problems[name]["methods"][method]["score"] is not None]
+        items = gallery(entry.problem, entry.first_prepared, finished, cell.train)
+        for key in (entry.run(method, cell).key(name) for method in entry.methods):
+            if key in done and (packed := store.outputs(key).get("gallery")) is not None:
+                items += unpacked(packed)
+        drawn[name] = sorted(items, key=lambda item: entry.methods.index(item.method))
     return drawn

@@ -1,6 +1,7 @@
 """One standalone HTML file: everything inside, nothing loaded from elsewhere, the user's text escaped."""
 
 import base64
+import errno
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -62,13 +63,25 @@ def write(summary: Summary, gallery: Mapping[str, Sequence[GalleryItem]], path: 
     write_page(render(summary, gallery), path)
 
 
+def check_place(path: Path) -> None:
+    """Raise OSError if `write_page` could not write `path`, before the work that ends there; nothing is left."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a file must be named, not a folder", str(path))
+    beside = _beside(path)
+    try:
+        beside.touch()
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+    beside.unlink()
+
+
 def write_page(page: str, path: Path) -> None:
     """Write `page` to `path` as a whole or not at all: what was there stays if the disk is full.
 
     Raises:
         OSError: the file cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = _beside(path)
     try:
         with beside.open("wb") as file:
             # names of files may hold bytes that are no text; they become question marks
@@ -78,6 +91,10 @@ def write_page(page: str, path: Path) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 def _page(template: str, **content: Any) -> str:

@@ -161,7 +161,7 @@ class Summary(TypedDict):
 class GalleryItem:
     """One mixed sample of a gallery.
 
-    `own`, `partner` and `mixed` go into the page as they are: whoever draws them has escaped the user's text.
+    Its HTML fragments go into the page as they are: whoever draws them has escaped the user's text.
 
     Attributes:
         method: name of the method that mixed.
@@ -169,6 +169,9 @@ class GalleryItem:
         partner: the same for its partner.
         mixed: the same for the mixture; None where mixing happens inside the network.
         caption: plain text, escaped by the report, e.g. "0.63 of 'seven' + 0.37 of 'two'".
+        further: HTML fragments that draw the partners after the first, in mixes of three samples and more.
+        weights: HTML fragment that draws how much of each sample is taken where; None: nothing to tell.
+        trained: plain text on how the mixer was trained, the same for all items of a method; None: it learns nothing.
     """
 
     method: str
@@ -176,6 +179,9 @@ class GalleryItem:
     partner: str
     mixed: str | None
     caption: str
+    further: tuple[str, ...] = ()
+    weights: str | None = None
+    trained: str | None = None
 
 
 def plain(text: object) -> str:

@@ -54,10 +54,11 @@ class Chart:
 
 @dataclass(frozen=True)
 class Group:
-    """The gallery of one method."""
+    """The gallery of one method, and how its mixer was trained, if it learns."""
 
     method: str
     items: list[GalleryItem]
+    trained: str | None
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,10 @@ def across(summary: Summary) -> AcrossView | None:
 
 def groups(items: Sequence[GalleryItem]) -> list[Group]:
     """Return a gallery by method, in the order in which methods first appear."""
-    order = {item.method: None for item in items}
-    return [Group(method, [item for item in items if item.method == method]) for method in order]
+    order: dict[str, list[GalleryItem]] = {}
+    for item in items:
+        order.setdefault(item.method, []).append(item)
+    return [Group(method, group, group[0].trained) for method, group in order.items()]
 
 
 def pairs(values: Mapping[str, Any] | None) -> list[tuple[str, str]]:

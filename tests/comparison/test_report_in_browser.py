@@ -55,7 +55,7 @@ def opened(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no chromium here")
 def test_a_report_with_every_kind_of_gallery_renders_without_errors(compare, opened):
-    settings = Settings(folds=2, repeats=1, epochs=1, jobs=1, methods=("mixup", "cutmix"))
+    settings = Settings(folds=2, repeats=1, epochs=1, jobs=1, methods=("mixup", "cutmix", "automix"))
     summary, store = compare(settings)
     page, console = opened(store.folder / "report.html")
     assert console == []
@@ -66,4 +66,5 @@ def test_a_report_with_every_kind_of_gallery_renders_without_errors(compare, ope
     assert all(problem["title"] in words for problem in summary["problems"].values())
     assert page.count("<svg") >= 10
     assert page.count("<audio") >= 3
+    assert (page.count('class="heat"'), page.count('class="bars"')) == (12, 6)
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", page)

@@ -18,7 +18,7 @@ from mixkit.training.loop import build_model
 ROWS = 48  # of the training, enough for a few batches of every problem
 # known without loading the adapters, so that collecting tests stays fast; a test compares this with what is there
 PROBLEMS = {"digits": "image", "crops": "table", "keywords": "audio", "motifs": "graph", "blocks": "graph"}
-UNMIXED = ("erm", "label-smoothing")
+UNMIXED = ("erm", "label-smoothing", "erm+ema")
 
 
 def pairs(*left_out):
@@ -80,13 +80,15 @@ def build(problem, prepared):
     """Return (method, seed=0) -> a fresh objective: same seed, same weights and draws."""
 
     def built(method, seed=0):
+        model = build_model(prepared, seed)
         setting = Setting(
-            model=build_model(prepared, seed),
+            model=model,
             task=prepared.task,
             place=prepared.place,
             sites=prepared.sites,
             generator=derived_generator(seed),
             total_steps=100,
+            tokens=None if prepared.tokens is None else prepared.tokens(model, derived_generator(seed, 1)),
         )
         chosen = mixkit.methods()[method]
         return chosen.build(setting, chosen.parameters(problem.modality))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 import mixkit
-from mixkit import Erm, Mixed, Pairing
+from mixkit import AutoMix, Averaged, Concatenated, Erm, Mixed, Pairing, Sources
 from mixkit.comparison.adapters import find_adapters
 
 
@@ -18,6 +18,14 @@ class KeepAll:
 
     def __call__(self, targets, generator):
         return Pairing(torch.randperm(len(targets), generator=generator), torch.ones(len(targets)))
+
+
+def kept_whole(count, targets, generator):
+    """Return sources of `count` samples, of which the first keeps everything."""
+    pairing = Sources.of(KeepAll()(targets, generator))
+    more = count - 2
+    index = torch.cat([pairing.index, pairing.index[:, 1:].expand(-1, more)], 1)
+    return Sources(index, torch.cat([pairing.lam, torch.zeros(len(targets), more)], 1))
 
 
 def plain_loss(objective, step, rows):
@@ -80,12 +88,22 @@ def test_a_step_leaves_inputs_and_targets_untouched(prepared, rows, method, buil
 
 def test_lam_of_one_is_the_plain_loss(rows, mixing_method, build, step):
     objective = build(mixing_method)
-    assert isinstance(objective, Mixed)
-    objective.mix = dataclasses.replace(objective.mix, pairs=KeepAll())
+    if isinstance(objective, Averaged):
+        objective = objective.objective
+    if isinstance(objective, AutoMix):
+        count = getattr(objective.block, "count", 2)
+        objective.pairs, objective._partner_share = (lambda *drawn: kept_whole(count, *drawn)), 0.0
+        objective.clean = Concatenated()  # of all rows
+        wanted = objective.clean_weight + objective.blend_weight + 1
+    else:
+        assert isinstance(objective, Mixed)
+        objective.mix = dataclasses.replace(objective.mix, pairs=KeepAll())
+        wanted = objective.clean_weight + objective.decoupled_weight + 1
     objective.model.eval()  # else batch statistics and dropout would differ where clean rows come beside
+    terms = step(objective, rows[:12])
+    of_model = total({name: term for name, term in terms.items() if name not in ("block", "lam")})
     plain = total(step(Erm(objective.model, objective.task).eval(), rows[:12]))
-    wanted = plain * (1 + objective.clean_weight)
-    torch.testing.assert_close(total(step(objective, rows[:12])), wanted, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(of_model, wanted * plain, rtol=1e-5, atol=1e-6)
 
 
 def test_a_batch_of_one_gives_finite_gradients(rows, method, build, step):
@@ -128,4 +146,5 @@ def test_a_missing_label_is_as_if_the_row_were_not_there(prepared, rows, build, 
 
 
 def test_methods_of_a_seed_start_from_the_same_weights(method, build):
-    assert all(torch.equal(a, b) for a, b in zip(build("erm").parameters(), build(method).parameters(), strict=True))
+    plain, other = build("erm").model, build(method).model
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), other.parameters(), strict=True))

@@ -150,6 +150,49 @@ def test_a_gallery_says_where_nothing_can_be_drawn(gallery):
     assert page.count("<img") == 5
 
 
+def test_a_learned_mixer_s_training_is_told_once_a_method_and_escaped():
+    items = [GalleryItem("automix", "o", "p", "m", "c", trained=HOSTILE)] * 2 + [
+        GalleryItem("mixup", "o", "p", "m", "c")
+    ]
+    page = html.render_gallery("digits", [], items)
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 1
+    assert page.index("Mixed by automix") < page.index("&lt;script&gt;alert(1)") < page.index("Mixed by mixup")
+
+
+def test_further_partners_are_numbered_and_stand_before_the_mixture():
+    item = GalleryItem(
+        "m", "<b>own</b>", "<b>first</b>", "<b>mixed</b>", "c", further=("<b>second</b>", "<b>third</b>")
+    )
+    page = html.render_gallery("digits", [], [item])
+    shown = re.findall(r"<span>([^<]*)</span><b>(\w+)</b>", page)
+    assert shown == [
+        ("sample", "own"),
+        ("partner", "first"),
+        ("partner 2", "second"),
+        ("partner 3", "third"),
+        ("mixed", "mixed"),
+    ]
+
+
+def test_weights_are_drawn_below_the_pair_and_only_where_there_are_any():
+    with_weights = GalleryItem("m", "o", "p", "x", "caption", weights="<b>weights</b>")
+    page = html.render_gallery("digits", [], [with_weights, GalleryItem("m", "o", "p", "x", "caption")])
+    assert page.count('<div class="weights"><b>weights</b></div>') == 1
+    assert page.count('<div class="weights">') == 1
+
+
+def test_a_place_that_cannot_be_written_to_is_found_before_and_leaves_nothing(tmp_path):
+    html.check_place(tmp_path / "new.html")
+    (tmp_path / "old.html").write_text("old")
+    html.check_place(tmp_path / "old.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["old.html"]
+    assert (tmp_path / "old.html").read_text() == "old"
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*nowhere/new\.html'"):
+        html.check_place(tmp_path / "nowhere" / "new.html")
+    with pytest.raises(IsADirectoryError, match="a file must be named, not a folder"):
+        html.check_place(tmp_path)
+
+
 def test_the_policy_of_the_page_allows_its_own_script_and_no_other(page):
     (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
