@@ -17,7 +17,8 @@ from mixkit.folders import list_labelled
 from mixkit.placement import AtSite
 from mixkit.sites import find_site
 from mixkit.tasks import MISSING, MultiClass
-from mixkit.tokens import MapTokens, TokenSite
+from mixkit.tokens import TokenSite
+from mixkit_audio.clip_tokens import ClipTokens
 from mixkit_audio.networks import AudioNet, LogMel
 from mixkit_audio.power import LogPower
 from mixkit_audio.reading import SUFFIXES, Shape, Waves, read_clips
@@ -163,7 +164,7 @@ def _tokens(network: nn.Module, generator: Generator) -> TokenSite:
     """The last stage but one, as in the papers: weights over time, for all bins alike; power is mixed."""
     frontend, _ = find_site(network, "frontend")
     assert isinstance(frontend, LogMel)
-    return MapTokens("stage2", 48, combine=LogPower(frontend.mean, frontend.std, frontend.floor))
+    return ClipTokens("stage2", 48, combine=LogPower(frontend.mean, frontend.std, frontend.floor))
 
 
 def _recipe(count: int, epochs: int | None) -> Recipe:

@@ -1,17 +1,17 @@
-"""Nodes as tokens and the aligned plan: dense form, hand-computed mixes, padding, permutations, what is refused."""
+"""Nodes as tokens and the aligned plan: dense form, hand-computed mixes, padding, permutations."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from graph_parts import SIZES, TASK, batch, graphs, lively, own_net, plan_of, renumbered, seeded, sources
+from graph_parts import SIZES, batch, graphs, lively, own_net, plan_of, renumbered, seeded, sources
 
-from mixkit import AutoMix, FromEach, FromPair, GroupMixBlock, LamPrior, LinearValue, MixBlock, NeckValue
+from mixkit import FromEach, LamConcatenated, LamIgnored, LamPrior, NeckValue
 from mixkit.mixblock import Scored
 from mixkit_graph import AtNodes, NodeTokens
 from mixkit_graph._pyg import Batch
-from mixkit_graph.aligned import NodeCells, graph_of_nodes
+from mixkit_graph.aligned import NodeCells
 
 PARTNER, LAM = [2, 3, 1, 0], [0.3, 0.5, 0.8, 0.6]
 WHERE = {"whole": ({}, {}), "shared tokens": ({}, {"most_tokens": 3}), "pooled in the block": ({"most_tokens": 3}, {})}
@@ -86,20 +86,28 @@ def mixed_by_hand(block, x, sizes, drawn):
     out, parts = np.zeros_like(x), slices(sizes)
     for i, part in enumerate(parts):
         own, other = x[part], x[parts[int(drawn.index[i, 1])]]
-        q, k = (standard(nodes @ own_w.T + bias) for nodes in (own, other))
+        first, second = (
+            with_share(nodes, share, block.lam) for nodes, share in zip((own, other), drawn.lam[i], strict=True)
+        )
+        q, k = (standard(nodes @ own_w.T + bias) for nodes in (first, second))
         attention = np.exp(scale * q @ k.T)
         attention /= attention.sum(1, keepdims=True)
-        w = 1 / (1 + np.exp(attention @ (other @ v + c)))
+        w = 1 / (1 + np.exp(attention @ (second @ v + c)))
         out[part] = w[:, None] * own + (1 - w[:, None]) * (attention @ other)
     return out
+
+
+def with_share(x, share, lam):
+    return np.insert(x, x.shape[1], float(share), 1) if lam == LamConcatenated() else x
 
 
 def standard(x):
     return (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-8)
 
 
-def test_a_block_mixes_padded_graphs_as_the_formulas_do_pair_by_pair():
-    inputs, block, drawn = batch(), lively(5), sources(PARTNER, LAM)
+@pytest.mark.parametrize("lam", [LamIgnored(), LamConcatenated()])
+def test_a_block_mixes_padded_graphs_as_the_formulas_do_pair_by_pair(lam):
+    inputs, block, drawn = batch(), lively(5, lam=lam), sources(PARTNER, LAM)
     mixed = plan_of(inputs.x, inputs, drawn, block).apply(inputs.x).detach().numpy()
     assert np.abs(mixed - mixed_by_hand(block, inputs.x.numpy(), SIZES, drawn)).max() < 1e-5
 
@@ -199,61 +207,3 @@ def test_shares_and_variance_count_real_nodes_only(most):
     parts = [weights[part] for part in slices(SIZES)]
     assert np.allclose(plan.shares()[:, 0].detach(), [part.mean() for part in parts], atol=1e-6)
     assert np.allclose(plan.variance().detach(), [part.var() for part in parts], atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "block",
-    [MixBlock(16, projection=FromPair()), MixBlock(16, value=LinearValue(on_pair=True)), GroupMixBlock(16, count=2)],
-    ids=["FromPair", "on_pair", "GroupMixBlock"],
-)
-def test_blocks_that_need_a_common_grid_are_refused(block):
-    with pytest.raises(ValueError, match=r"NodeTokens has no common grid of positions, which the block's FromPair"):
-        AutoMix(own_net(), TASK, NodeTokens("readout:input", 16), block, total_steps=10)
-
-
-@pytest.mark.parametrize(
-    ("features", "message"),
-    [
-        (torch.rand(4, 8), r"features at 'head' must be \(15, 8\), a row a node, got \(4, 8\); give NodeTokens a site"),
-        (torch.rand(15, 6), r"features at 'head' must be \(15, 8\), a row a node, got \(15, 6\)"),
-        (torch.rand(15, 2, 8), r"features at 'head' must be \(15, 8\), a row a node, got \(15, 2, 8\)"),
-    ],
-)
-def test_features_that_are_not_the_batch_s_nodes_are_refused(features, message):
-    with pytest.raises(ValueError, match=message):
-        NodeTokens("head", 8).tokens(features, batch())
-
-
-@pytest.mark.parametrize("inputs", [torch.rand(3, 4), graphs((4,))[0], SimpleNamespace(batch=None, num_graphs=1)])
-def test_inputs_that_are_no_batch_of_graphs_are_refused(inputs):
-    with pytest.raises(ValueError, match=r"inputs must be a Batch of graphs with `batch` and `num_graphs`, got "):
-        graph_of_nodes(inputs)
-
-
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (
-            torch.rand(4, 8),
-            r"x must be features \(15, D\) of the nodes that the plan was drawn for, got shape",
-        ),
-        (torch.ones(15, 8, dtype=torch.long), "Blend averages values, got torch.int64"),
-        (batch(), "Blend mixes tensors, got DataBatch"),
-    ],
-)
-def test_a_plan_of_nodes_mixes_features_of_these_nodes_only(x, message):
-    inputs = batch()
-    plan = plan_of(inputs.x, inputs, sources(PARTNER, LAM), lively(5))
-    with pytest.raises(ValueError, match=message):
-        plan.apply(x)
-
-
-def test_the_number_of_tokens_must_be_positive():
-    with pytest.raises(ValueError, match="most_tokens must be positive, got most_tokens=0"):
-        NodeTokens("any", 5, most_tokens=0)
-
-
-def test_a_block_without_attention_between_samples_is_refused():
-    site, inputs = NodeTokens("any", 5), batch()
-    with pytest.raises(ValueError, match=r"NodeTokens needs a block that aligns tokens of two samples; take MixBlock"):
-        site.plan(sources(PARTNER, LAM), Scored(torch.zeros(4, 2, 7)), site.tokens(inputs.x, inputs))

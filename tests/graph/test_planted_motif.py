@@ -6,7 +6,7 @@ import pytest
 import torch
 from graph_parts import seeded, total
 
-from mixkit import AutoMix, FromEach, LamPenalty, LamPrior, MixBlock, MixedLoss, MultiClass, NeckValue
+from mixkit import AutoMix, FromEach, LamIgnored, LamPenalty, LamPrior, MixBlock, MixedLoss, MultiClass, NeckValue
 from mixkit.mixed import mix_targets
 from mixkit_graph import NodeTokens
 from mixkit_graph._pyg import Batch
@@ -103,7 +103,7 @@ def at_random(plan):
 
 
 def published(draw):
-    return MixBlock(CHANNELS, generator=draw)
+    return MixBlock(CHANNELS, lam=LamIgnored(), generator=draw)
 
 
 def for_nodes(draw):
