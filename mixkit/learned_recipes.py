@@ -3,9 +3,9 @@
 from mixkit.automix import AutoMix
 from mixkit.block_losses import Alternating, BlockLoss, LamPenalty, MixedLoss
 from mixkit.clean import Clean, InBatch
-from mixkit.lam_embedding import LamMultiplied
+from mixkit.lam_embedding import LamMultiplied, LamPrior
 from mixkit.method import MODALITIES, Method, Parameters, Setting
-from mixkit.mixblock import FromPair, GroupMixBlock, MixBlock, NeckValue, TokenMixer
+from mixkit.mixblock import FromEach, FromPair, GroupMixBlock, MixBlock, NeckValue, TokenMixer
 from mixkit.objectives import Objective
 from mixkit.pairing import BetaPairs, BetaSources
 from mixkit.penalties import MixupE
@@ -42,7 +42,7 @@ def automix(
     *,
     penalty: MixupE | None = None,
     clean: Clean | None = None,
-    block_loss: BlockLoss | None = None,
+    block_loss: BlockLoss,
     clean_weight: float = 1.0,
     blend_weight: float = 0.0,
     lam_margin: float = 0.08,
@@ -71,13 +71,29 @@ def automix(
 
 
 def mix_block(setting: Setting) -> MixBlock:
-    """Return AutoMix's block for the setting's tokens."""
-    return MixBlock(tokens_of(setting).channels, generator=setting.generator)
+    """Return AutoMix's block for the setting's tokens.
+
+    NOTE[DIFF] Tokens without a common grid (nodes of graphs) get projections of their own for queries and keys, a
+    two-layer value and lam as the prior: one projection for both lays like on like, and no block learned to keep a
+    planted motif with it (tests/graph/test_planted_motif.py).
+    """
+    tokens = tokens_of(setting)
+    if tokens.common_grid:
+        return MixBlock(tokens.channels, generator=setting.generator)
+    return MixBlock(
+        tokens.channels, projection=FromEach(), value=NeckValue(), lam=LamPrior(), generator=setting.generator
+    )
+
+
+def block_loss(setting: Setting) -> MixedLoss:
+    """Return what that block minimises; without a common grid weights are pushed away from grey as in SAMix."""
+    return MixedLoss() if tokens_of(setting).common_grid else MixedLoss(LamPenalty(variance=2.0))
 
 
 def build_automix(setting: Setting, parameters: Parameters) -> Objective:
     """Return AutoMix in its published form."""
-    return automix(setting, parameters, mix_block(setting), BetaPairs(parameters["alpha"]))
+    pairs = BetaPairs(parameters["alpha"])
+    return automix(setting, parameters, mix_block(setting), pairs, block_loss=block_loss(setting))
 
 
 def build_automix_lean(setting: Setting, parameters: Parameters) -> Objective:
@@ -92,14 +108,21 @@ def build_automix_lean(setting: Setting, parameters: Parameters) -> Objective:
         BetaPairs(parameters["alpha"]),
         clean=InBatch(0.5),
         clean_weight=0.0,
+        block_loss=block_loss(setting),
         block_every=4,
     )
 
 
 def build_automix_e(setting: Setting, parameters: Parameters) -> Objective:
     """Return AutoMix with MixupE's penalty on the clean logits that it has anyway."""
-    penalty = MixupE(parameters["eta"])
-    return automix(setting, parameters, mix_block(setting), BetaPairs(parameters["alpha"]), penalty=penalty)
+    return automix(
+        setting,
+        parameters,
+        mix_block(setting),
+        BetaPairs(parameters["alpha"]),
+        penalty=MixupE(parameters["eta"]),
+        block_loss=block_loss(setting),
+    )
 
 
 def build_samix(setting: Setting, parameters: Parameters) -> Objective:
@@ -111,8 +134,8 @@ def build_samix(setting: Setting, parameters: Parameters) -> Objective:
         lam=LamMultiplied(0.25),
         generator=setting.generator,
     )
-    block_loss = MixedLoss(LamPenalty(variance=2.0))
-    return automix(setting, parameters, block, BetaPairs(parameters["alpha"]), block_loss=block_loss)
+    away_from_grey = MixedLoss(LamPenalty(variance=2.0))
+    return automix(setting, parameters, block, BetaPairs(parameters["alpha"]), block_loss=away_from_grey)
 
 
 def build_adautomix(setting: Setting, parameters: Parameters) -> Objective:

@@ -98,7 +98,7 @@ def test_a_block_that_has_learned_nothing_keeps_half_of_the_tones():
 @pytest.mark.slow
 def test_the_tones_of_both_clips_are_kept_better_than_by_random_boxes():
     learned, boxes = compared(learned_mixing(250))
-    assert learned > boxes + 0.06
+    assert learned > boxes + 0.09  # with tokens that are not centred it gets 0.05
 
 
 def test_what_is_common_to_a_clip_does_not_reach_the_block():
