@@ -1,49 +1,36 @@
 """How lam enters a Mix Block: not at all, as a channel, as a factor, or as the prior of the mask."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 
-class LamEmbedding(Protocol):
-    """What a sample's share does to its tokens and to the scores."""
+@dataclass(frozen=True)
+class LamEmbedding:
+    """What a sample's share does to its tokens and to the scores; this one: nothing."""
 
     @property
     def extra(self) -> int:
         """Number of channels that are added to the tokens."""
-        ...
-
-    def embed(self, tokens: Tensor, lam: Tensor) -> Tensor:
-        """Return tokens (B, L, C + extra) of samples with shares `lam` (B,), in the tokens' dtype."""
-        ...
-
-    def prior(self, lam: Tensor) -> Tensor:
-        """Return (B,): what is added to the log weight of a sample with share `lam` (B,)."""
-        ...
-
-
-@dataclass(frozen=True)
-class LamIgnored:
-    """The block does not see lam, which enters by the losses only (AutoMix on CIFAR and Tiny ImageNet)."""
-
-    @property
-    def extra(self) -> int:
-        """No channel."""
         return 0
 
     def embed(self, tokens: Tensor, lam: Tensor) -> Tensor:
-        """Return the tokens as they are."""
+        """Return tokens (B, L, C + extra) of samples with shares `lam` (B,), in the tokens' dtype."""
         return tokens
 
     def prior(self, lam: Tensor) -> Tensor:
-        """Return zeros."""
+        """Return (B,): what is added to the log weight of a sample with share `lam` (B,)."""
         return torch.zeros_like(lam)
 
 
 @dataclass(frozen=True)
-class LamConcatenated:
+class LamIgnored(LamEmbedding):
+    """The block does not see lam, which enters by the losses only (AutoMix on CIFAR and Tiny ImageNet)."""
+
+
+@dataclass(frozen=True)
+class LamConcatenated(LamEmbedding):
     """A constant channel of the sample's share (AutoMix on ImageNet, fine-grained data and transformers)."""
 
     @property
@@ -55,13 +42,9 @@ class LamConcatenated:
         """Return tokens with a channel more."""
         return torch.cat([tokens, lam.to(tokens.dtype).view(-1, 1, 1).expand(*tokens.shape[:2], 1)], 2)
 
-    def prior(self, lam: Tensor) -> Tensor:
-        """Return zeros."""
-        return torch.zeros_like(lam)
-
 
 @dataclass(frozen=True)
-class LamMultiplied:
+class LamMultiplied(LamEmbedding):
     """Tokens times 1 + r(lam), r(lam) = (4/3 lam^3 - 2 lam^2 + (k + 1) lam) / (k + 1/3) (SAMix, arXiv:2111.15454).
 
     r keeps 0, 1/2 and 1 and is flat in between for small k.
@@ -82,11 +65,6 @@ class LamMultiplied:
         if self.k is not None and not self.k >= 0:
             raise ValueError(f"k must be non-negative or None, got k={self.k!r}")
 
-    @property
-    def extra(self) -> int:
-        """No channel."""
-        return 0
-
     def rescaled(self, lam: Tensor) -> Tensor:
         """Return r(lam)."""
         if self.k is None:
@@ -97,26 +75,13 @@ class LamMultiplied:
         """Return tokens times 1 + r(lam)."""
         return tokens * (1 + self.rescaled(lam).to(tokens.dtype).view(-1, 1, 1))
 
-    def prior(self, lam: Tensor) -> Tensor:
-        """Return zeros."""
-        return torch.zeros_like(lam)
-
 
 @dataclass(frozen=True)
-class LamPrior:
+class LamPrior(LamEmbedding):
     """The log of the share is added to the log weights: a block that has learned nothing blends by lam.
 
     NOTE[DIFF] Not in the papers, whose masks are 1/2 everywhere at the start, whatever lam and so the label is.
     """
-
-    @property
-    def extra(self) -> int:
-        """No channel."""
-        return 0
-
-    def embed(self, tokens: Tensor, lam: Tensor) -> Tensor:
-        """Return the tokens as they are."""
-        return tokens
 
     def prior(self, lam: Tensor) -> Tensor:
         """Return log lam, of at least 1e-4, so that gradients stay finite."""
