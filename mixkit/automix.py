@@ -1,8 +1,7 @@
 """AutoMix: a Mix Block makes the mixed samples, trained end to end with the model through a momentum teacher."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -10,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from mixkit.block_losses import BlockLoss, BlockStep, MixedLoss
 from mixkit.clean import Clean, Separate, choose, take
+from mixkit.feature_tap import FeatureTap
 from mixkit.mixblock import TokenMixer
 from mixkit.mixed import MixingObjective, mix_targets
 from mixkit.momentum import AfterSteps, Momentum, Teacher, check_followed
@@ -17,7 +17,6 @@ from mixkit.pairing import BetaPairs, Pairing, Sources
 from mixkit.penalties import Penalty
 from mixkit.placement import AtInputs, Placement
 from mixkit.plan import Plan
-from mixkit.sites import find_site, single_tensor
 from mixkit.tasks import Task
 from mixkit.tokens import LearnedPlan, TokenSite
 
@@ -163,7 +162,7 @@ class AutoMix(MixingObjective):
         self.freeze_after = freeze_after
         self._teacher_placed = place.on(teacher.model)
         self._tap = FeatureTap(teacher.model, tokens.site)
-        self._partner_share = self.pairs.expected_partner_share if penalty else 0.0
+        self._partner_share = 0.0 if penalty is None else self.pairs.expected_partner_share
         self._after_steps = AfterSteps()
 
     def training_terms(self, inputs: Any, targets: Tensor, weights: Tensor | None) -> dict[str, Tensor]:
@@ -276,76 +275,6 @@ class AutoMix(MixingObjective):
         )
         parameters = self._block_parameters()
         return {name: settled(term, parameters) for name, term in self.block_loss(step).items()}
-
-
-class FeatureTap:
-    """Takes the features that pass a site of a frozen network, by a hook installed once.
-
-    Holds no reference to the network, so that a copy of the network gets a hook that never acts.
-
-    Args:
-        model: the network.
-        site: a submodule's name, or its input as "name:input".
-
-    Raises:
-        ValueError: there is no such submodule.
-    """
-
-    def __init__(self, model: nn.Module, site: str) -> None:
-        self._site = site
-        self._caught: list[Tensor] | None = None
-        self._whole = True
-        module, at_input = find_site(model, site)
-        if at_input:
-            module.register_forward_pre_hook(self.on_input)
-        else:
-            module.register_forward_hook(self.on_output)
-
-    def on_output(self, module: nn.Module, args: Any, output: Any) -> None:
-        """Look at the module's output, as a forward hook."""
-        self._catch(output)
-
-    def on_input(self, module: nn.Module, args: Any) -> None:
-        """Look at the module's first input, as a forward pre-hook."""
-        self._catch(args[0] if args else None)
-
-    def _catch(self, value: Any) -> None:
-        """Keep what passes, and stop the pass unless all of it is wanted."""
-        if self._caught is None:
-            return
-        self._caught.append(single_tensor(value, self._site))
-        if not self._whole:
-            raise _Enough
-
-    @contextmanager
-    def _catching(self, whole: bool) -> Iterator[list[Tensor]]:
-        caught: list[Tensor] = []
-        self._caught, self._whole = caught, whole
-        try:
-            yield caught
-        finally:
-            self._caught = None
-
-    @torch.no_grad()
-    def look(self, model: nn.Module, inputs: Any, *, whole: bool) -> tuple[Tensor, Tensor | None]:
-        """Return the features of `model` for `inputs`, and its logits if the `whole` pass is wanted.
-
-        Raises:
-            RuntimeError: the site did not run once.
-        """
-        logits: Tensor | None = None
-        with self._catching(whole) as caught, suppress(_Enough):
-            logits = model(inputs)
-        if len(caught) != 1:
-            raise RuntimeError(
-                f"site {self._site!r} must run once per forward pass, but ran {len(caught)} times; "
-                "choose a submodule that the model calls once"
-            )
-        return caught[0], logits
-
-
-class _Enough(Exception):
-    """Ends a forward pass whose rest nobody needs."""
 
 
 def settled(term: Tensor, parameters: Sequence[Tensor]) -> Tensor:

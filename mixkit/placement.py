@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 from mixkit.clean import take
 from mixkit.plan import Plan
-from mixkit.sites import SiteHook, find_site, probe
+from mixkit.sites import SiteHook, install, probe
 
 Draw = Callable[[Any], Plan]
 
@@ -107,12 +107,8 @@ class AtSite:
 
     def on(self, model: nn.Module) -> Placed:
         """Install the hook on `model` and return the callable."""
-        module, at_input = find_site(model, self.site)
         hook = SiteHook(self.site)
-        if at_input:
-            module.register_forward_pre_hook(hook.on_input)
-        else:
-            module.register_forward_hook(hook.on_output)
+        install(hook, model, self.site)
         return PlacedAtSite(model, hook, self.rows)
 
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -72,6 +72,31 @@ class SiteHook:
             yield
         finally:
             self._act = None
+
+
+class TwoSided(Protocol):
+    """A hook that can stand at a module's output or at its input."""
+
+    def on_output(self, module: nn.Module, args: Any, output: Any) -> Any:
+        """Look at, or replace, the module's output."""
+        ...
+
+    def on_input(self, module: nn.Module, args: Any) -> Any:
+        """Look at, or replace, the module's inputs."""
+        ...
+
+
+def install(hook: TwoSided, model: nn.Module, site: str) -> None:
+    """Install `hook` at a site of `model`, for good.
+
+    Raises:
+        ValueError: there is no such site; see `find_site`.
+    """
+    module, at_input = find_site(model, site)
+    if at_input:
+        module.register_forward_pre_hook(hook.on_input)
+    else:
+        module.register_forward_hook(hook.on_output)
 
 
 def single_tensor(value: Any, site: str) -> Tensor:
@@ -173,7 +198,7 @@ def _check_permuted(site: str, plain: Tensor, permuted: Tensor) -> bool:
     """
     expected = plain.roll(1, 0)
     moved = (expected - plain).norm()
-    allowed = 0.02 * moved + 1e-5 * plain.norm()
+    allowed = tolerance(plain, moved)
     if (permuted - expected).norm() > allowed:
         raise RuntimeError(
             f"site {site!r} must carry everything: permuting its rows must permute the logits, but did not; there is "
@@ -181,6 +206,12 @@ def _check_permuted(site: str, plain: Tensor, permuted: Tensor) -> bool:
             "through"
         )
     return bool(moved > allowed)
+
+
+def tolerance(plain: Tensor, moved: Tensor) -> Tensor:
+    """Return how far logits may be off that should agree: a little of the norm `moved` by which a change moved them."""
+    allowed: Tensor = 0.02 * moved + 1e-5 * plain.norm()
+    return allowed
 
 
 class _TrainPass(nn.Module):

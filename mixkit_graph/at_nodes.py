@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 from mixkit.clean import take
 from mixkit.placement import Draw, Passed
 from mixkit.plan import Plan
-from mixkit.sites import SiteHook, evaluated, find_site, unwrapped, without_trace
+from mixkit.sites import SiteHook, evaluated, install, tolerance, unwrapped, without_trace
 from mixkit_graph.aligned import AlignedPlan, graph_of_nodes
 
 
@@ -43,12 +43,8 @@ class AtNodes:
 
     def on(self, model: nn.Module) -> "PlacedAtNodes":
         """Install the hook on `model` and return the callable."""
-        module, at_input = find_site(model, self.site)
         hook = SiteHook(self.site)
-        if at_input:
-            module.register_forward_pre_hook(hook.on_input)
-        else:
-            module.register_forward_hook(hook.on_output)
+        install(hook, model, self.site)
         return PlacedAtNodes(model, hook)
 
 
@@ -118,7 +114,7 @@ class PlacedAtNodes:
             with self._hook.acting(lambda features: passed[0]):
                 held = evaluated(model, other).double()
             moved = (evaluated(model, other).double() - plain).norm()
-        allowed = 0.02 * moved + 1e-5 * plain.norm()
+        allowed = tolerance(plain, moved)
         if (held - plain).norm() > allowed:
             raise RuntimeError(
                 f"site {self._hook.site!r} must carry everything: with its features held fixed, others in the inputs "

@@ -1,4 +1,4 @@
-"""What the core's tests share: bounded hypothesis, a seeded generator, pairings, a look at global generators."""
+"""What the core's tests share: bounded hypothesis, generators, pairings, compiled graphs, a process group."""
 
 import random
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from torch import distributed
 
 from mixkit import Pairing
 
@@ -42,3 +43,20 @@ def global_state():
         return torch.get_rng_state().tolist(), (name, keys.tolist(), *rest), random.getstate()
 
     return state
+
+
+@pytest.fixture
+def graphs():
+    """Return () -> how many graphs were compiled so far, from a clean slate."""
+    torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
+    yield lambda: torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    torch.compiler.reset()
+
+
+@pytest.fixture
+def group(tmp_path):
+    """Run a process group of one."""
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()

@@ -103,5 +103,5 @@ def test_attention_without_a_rule_is_loud():
     model = nn.Sequential(
         nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True), nn.Flatten(), nn.Linear(12, 2)
     )
-    with pytest.raises((RuntimeError, NotImplementedError), match=r"forward AD"):
+    with pytest.raises(RuntimeError, match=r"forward AD"):
         directional(model, torch.rand(5, 3, 4), torch.rand(5, 3, 4))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import distributed, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mixkit import AtInputs, AtSite, BetaPairs, Blend, CutMix, ForwardMode, InBatch, Mix, Mixed, MixupE, MultiClass
@@ -32,23 +32,6 @@ def gradient(objective, size=6):
     objective.zero_grad()
     sum(objective(*batch(size)).values()).backward()
     return torch.cat([p.grad.flatten() for p in objective.parameters()])
-
-
-@pytest.fixture
-def graphs():
-    """Return () -> how many graphs were compiled so far, from a clean slate."""
-    torch.compiler.reset()
-    torch._dynamo.utils.counters.clear()
-    yield lambda: torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    torch.compiler.reset()
-
-
-@pytest.fixture
-def group(tmp_path):
-    """Run a process group of one."""
-    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1)
-    yield
-    distributed.destroy_process_group()
 
 
 @pytest.mark.slow

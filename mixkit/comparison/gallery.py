@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mixkit.averaged import Averaged
 from mixkit.comparison.problems import IntArray, Prepared, Problem
+from mixkit.feature_tap import FeatureTap
 from mixkit.method import Method, Setting
 from mixkit.mixed import Mixed
 from mixkit.objectives import Objective, evaluating
@@ -19,7 +20,6 @@ from mixkit.placement import AtSite, Placement
 from mixkit.png import png_data_uri
 from mixkit.randomness import derived_generator
 from mixkit.report.summary import GalleryItem
-from mixkit.sites import find_site
 from mixkit.training.loop import build_model
 
 
@@ -99,19 +99,9 @@ def what_is_mixed(place: Placement, model: nn.Module, inputs: Any) -> Any:
 
 def site_features(model: nn.Module, place: AtSite, inputs: Any) -> Tensor:
     """Return what passes a site for `inputs`, in evaluation mode; the rows that are samples only."""
-    module, at_input = find_site(model, place.site)
-    caught: list[Tensor] = []
-    handle = (
-        module.register_forward_pre_hook(lambda module, args: caught.append(args[0]))
-        if at_input
-        else module.register_forward_hook(lambda module, args, output: caught.append(output))
-    )
-    try:
-        with evaluating(model), torch.no_grad():
-            model(inputs)
-    finally:
-        handle.remove()
-    return caught[0] if place.rows is None else caught[0][place.rows(inputs)]
+    with evaluating(model):
+        features, _ = FeatureTap(model, place.site).look(model, inputs, whole=False)
+    return features if place.rows is None else features[place.rows(inputs)]
 
 
 def feature_map(features: Tensor) -> str | None:

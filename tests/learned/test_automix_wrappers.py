@@ -3,29 +3,11 @@
 import pytest
 import torch
 from learned_parts import automix, net, trained
-from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from mixkit import AtSite, Concatenated, MixupE
 
 PLACES = [None, AtSite("stage")]
-
-
-@pytest.fixture
-def compiler():
-    """Start and end with nothing compiled."""
-    torch.compiler.reset()
-    torch._dynamo.utils.counters.clear()
-    yield lambda: torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    torch.compiler.reset()
-
-
-@pytest.fixture
-def group(tmp_path):
-    """Run a process group of one."""
-    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1)
-    yield
-    distributed.destroy_process_group()
 
 
 def close(a, b):
@@ -36,7 +18,7 @@ def close(a, b):
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of itself
-def test_a_compiled_model_trains_the_same_and_is_compiled_once(place, compiler):
+def test_a_compiled_model_trains_the_same_and_is_compiled_once(place, graphs):
     plain = automix(place=place, penalty=MixupE(0.1), clean=Concatenated())
     compiled = automix(
         torch.compile(net(), backend="aot_eager"), place=place, penalty=MixupE(0.1), clean=Concatenated()
@@ -44,7 +26,7 @@ def test_a_compiled_model_trains_the_same_and_is_compiled_once(place, compiler):
     for objective in (plain, compiled):
         trained(objective, steps=3)
     close(plain, compiled)
-    assert compiler() == 1
+    assert graphs() == 1
     assert type(compiled.deploy()) is type(plain.deploy())
     assert compiled.deploy().state_dict().keys() == plain.deploy().state_dict().keys()
 

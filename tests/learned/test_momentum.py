@@ -11,7 +11,7 @@ from learned_parts import net
 from torch import nn
 
 from mixkit import AtSite, BetaPairs, Blend, Mix, Mixed, Momentum, MultiClass, Teacher
-from mixkit.automix import FeatureTap
+from mixkit.feature_tap import FeatureTap
 from mixkit.momentum import AfterSteps
 
 
