@@ -130,6 +130,8 @@ class AutoMix(MixingObjective):
         check_range("block_rate", 1.0 if block_rate is None else block_rate, 0, math.inf, open_low=True)
         check_range("block_fraction", block_fraction, 0, 1, open_low=True)
         check_range("freeze_after", freeze_after, 0, 1, open_low=True)
+        if block.channels != tokens.channels:
+            raise ValueError(f"block must have the tokens' {tokens.channels} channels, got {block.channels}")
         if block.by_position and not tokens.common_grid:
             raise ValueError(
                 f"{type(tokens).__name__} has no common grid of positions, which the block's FromPair, on_pair or "

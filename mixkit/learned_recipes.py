@@ -126,7 +126,10 @@ def build_automix_e(setting: Setting, parameters: Parameters) -> Objective:
 
 
 def build_samix(setting: Setting, parameters: Parameters) -> Objective:
-    """Return SAMix: attention over the pair, a two-layer value, lam as a factor, weights pushed away from grey."""
+    """Return SAMix: attention over the pair, a two-layer value, lam as a factor, weights pushed away from grey.
+
+    NOTE[DIFF] Weights are resized as the tokens say: repeated, unless those are `smooth` as in the released code.
+    """
     block = MixBlock(
         tokens_of(setting).channels,
         projection=FromPair(),

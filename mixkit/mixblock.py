@@ -38,6 +38,8 @@ class Scored(NamedTuple):
 class TokenMixer(nn.Module, ABC):
     """A module that weighs samples token by token; abstract."""
 
+    channels: int
+    """Of the tokens."""
     by_position: bool
     """Whether tokens of the same position in both samples belong together, as in pictures but not in graphs."""
 
@@ -394,6 +396,7 @@ class GroupMixBlock(TokenMixer):
             raise ValueError(f"count must be at least 2, got {count=}")
         generator = fresh_generator() if generator is None else generator
         wide = channels + lam.extra
+        self.channels = channels
         self.count = count
         self.lam = lam
         self.by_position = True

@@ -248,6 +248,11 @@ def test_a_transformer_s_tokens_are_patches_behind_a_leading_one():
         PatchTokens("blocks.0", 16, (0, 4))
 
 
+def test_a_block_for_other_tokens_is_refused_before_any_batch():
+    with pytest.raises(ValueError, match=r"block must have the tokens' 16 channels, got 8"):
+        automix(Patches(), tokens=PatchTokens("blocks.0", 16, (4, 4)), block=MixBlock(8))
+
+
 def test_sequences_share_a_weight_over_their_channels():
     model = nn.Sequential(nn.Conv1d(3, 4, 3, padding=1, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3))
     objective = automix(model, tokens=MapTokens("1", 4, smooth=True), block=MixBlock(4, generator=seeded()))

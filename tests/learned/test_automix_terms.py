@@ -196,7 +196,7 @@ def test_evaluation_is_the_teacher_s_plain_loss():
             {"freeze_after": 0.5, "total_steps": None},
             "total_steps must be given with freeze_after, got freeze_after=0.5 and total_steps=None",
         ),
-        ({"block": MixBlock(5)}, r"tokens must be \(B, L, 5\), got \(8, 16, 6\)"),
+        ({"block": MixBlock(5)}, r"block must have the tokens' 6 channels, got 5"),
         ({"block": GroupMixBlock(6, count=3)}, r"tokens must be of 3 samples a mix, got 2; count is K"),
         ({"place": AtSite("nope")}, r"site must name a submodule, .*got 'nope'"),
     ],
