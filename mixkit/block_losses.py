@@ -170,7 +170,7 @@ class Alternating:
         """Return the mean similarity of mixed samples to their sources by share, a scalar in [-1, 1]."""
         assert step.clean is not None
         lam, index = (x.to(step.mixed.device) for x in (step.plan.sources.lam, step.plan.sources.index))
-        mixed, clean = step.mixed.float(), step.clean.float()
+        mixed, clean = step.mixed.float().flatten(1), step.clean.float().flatten(1)
         cosines = torch.stack([F.cosine_similarity(mixed, clean[index[:, k]]) for k in range(index.shape[1])], 1)
         return step.mean((lam * cosines).sum(1))
 

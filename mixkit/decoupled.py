@@ -21,7 +21,7 @@ def decoupled_loss(logits: Tensor, targets: Tensor, plan: Plan, weights: Tensor 
         weights: (B,) or (B, K), or None.
 
     Raises:
-        ValueError: the plan mixes more than two samples.
+        ValueError: the plan mixes more than two samples, or a sample has several labels (frames, members).
 
     >>> from mixkit import Pairing
     >>> from mixkit.plan import BlendPlan
@@ -31,6 +31,8 @@ def decoupled_loss(logits: Tensor, targets: Tensor, plan: Plan, weights: Tensor 
     """
     if not isinstance(plan, PairPlan):
         raise ValueError(f"the decoupled loss needs a plan of two samples, got {type(plan).__name__}")
+    if logits.ndim != 2:
+        raise ValueError(f"the decoupled loss needs one label a sample, logits (B, K), got {tuple(logits.shape)}")
     partner, lam = plan.pairing.partner.to(logits.device), plan.pairing.lam.to(logits.device)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     missing = targets.isnan().any(1)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import entry_points
+from typing import Any
 
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from mixkit.objectives import Objective
 from mixkit.placement import AtInputs, Placement
@@ -28,6 +29,8 @@ class Setting:
         generator: for all draws; None: a private one from fresh entropy.
         total_steps: steps of the whole training, where known.
         tokens: what learned mixing looks at; None where nobody said.
+        training: returns the training rows, as inputs of the model and encoded targets, for methods that look at them
+            before the training; None where nobody said.
     """
 
     model: nn.Module
@@ -37,6 +40,7 @@ class Setting:
     generator: Generator | None = None
     total_steps: int | None = None
     tokens: TokenSite | None = None
+    training: Callable[[], tuple[Any, Tensor]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +138,7 @@ def objective(
     sites: Sequence[str] = (),
     total_steps: int | None = None,
     tokens: TokenSite | None = None,
+    training: tuple[Any, Tensor] | None = None,
     parameters: Parameters | None = None,
     modality: str | None = None,
 ) -> Objective:
@@ -148,6 +153,7 @@ def objective(
         sites: submodules among which manifold mixup chooses, beside `place`.
         total_steps: steps of the whole training, for methods that change with time.
         tokens: what learned mixing looks at, e.g. `MapTokens("layer3", 256)`.
+        training: inputs and encoded targets of the training rows, for methods that look at them before the training.
         parameters: values that differ from the method's defaults, e.g. {"alpha": 0.4}.
         modality: "image", "table", "audio" or "graph": takes the defaults for that kind of data.
 
@@ -177,5 +183,6 @@ def objective(
         generator=generator,
         total_steps=total_steps,
         tokens=tokens,
+        training=None if training is None else lambda: training,
     )
     return chosen.build(setting, values)

@@ -1,8 +1,10 @@
 """Which columns of a table are features, and of which kind: numbers, categories, or left out with a reason."""
 
+import numbers
 import re
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 _DATE = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([T ]\d{1,2}:\d{2}.*)?")
@@ -106,7 +108,7 @@ def is_scalar(column: pd.Series) -> bool:
     """Whether every value is one number, truth value, text or date, rather than a list, bytes or the like."""
     if not pd.api.types.is_object_dtype(column.dtype):
         return not pd.api.types.is_complex_dtype(column.dtype)
-    return all(isinstance(value, str | bool | int | float) for value in column.dropna())
+    return all(isinstance(value, str | np.bool_ | numbers.Real) for value in column.dropna())
 
 
 def _names_rows(name: str, column: pd.Series) -> bool:
@@ -117,7 +119,16 @@ def _names_rows(name: str, column: pd.Series) -> bool:
     if not whole or len(values) < len(column) or not values.is_unique:
         return False
     counts = bool((values.diff().dropna() == 1).all()) and values.iloc[0] in (0, 1)
-    return counts or _ID.search(name) is not None
+    return counts or named_like_id(name)
+
+
+def named_like_id(name: str) -> bool:
+    """Whether a column is named like an id or a row number.
+
+    >>> [named_like_id(name) for name in ("id", "row_id", "customer key", "idea")]
+    [True, True, True, False]
+    """
+    return _ID.search(name) is not None
 
 
 def _infinite(column: pd.Series) -> str | None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from torch import Tensor
 
 from mixkit.comparison.problems import DataError
 from mixkit_tabular.batch import TableBatch
@@ -23,6 +24,7 @@ CLIP = 3.0
 """Scaled numbers stay within (-CLIP, CLIP)."""
 
 _LARGEST = 1e300  # larger numbers overflow in differences
+_FARTHEST = 1e15  # scaled numbers beyond this are all the same, and their squares would overflow float32
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -83,11 +85,6 @@ class TablePreprocessor:
         return len(self.numeric)
 
     @property
-    def marks(self) -> int:
-        """Number of columns that mark gaps."""
-        return len(self.marked)
-
-    @property
     def marked(self) -> tuple[int, ...]:
         """For each of these columns the position of the number whose gaps it marks."""
         return tuple(i for i, column in enumerate(self.numeric) if column.marks_gaps)
@@ -107,17 +104,14 @@ class TablePreprocessor:
         missing = [name for name in needed if name not in frame.columns]
         if missing:
             raise DataError(f"the table must have the columns of training, missing are {listed(missing)}")
-        scaled, marks = [], []
-        for column in self.numeric:
-            raw = numbers(frame, column.name)
-            gaps = np.isnan(raw)
-            scaled.append(np.where(gaps, 0.0, _squash(raw - column.median, column.scale)))
-            marks += [gaps.astype(np.float64)] if column.marks_gaps else []
+        raw = torch.from_numpy(_matrix(frame, [column.name for column in self.numeric]))
+        medians = torch.tensor([column.median for column in self.numeric], dtype=torch.float64)
+        scales = torch.tensor([column.scale for column in self.numeric], dtype=torch.float64)
+        marks = raw[:, list(self.marked)].isnan().float()
+        numeric = torch.cat([_squash((raw - medians) / scales), marks], dim=1)
         codes = [_codes(frame[column.name], column.levels) for column in self.categorical]
-        return TableBatch(
-            torch.from_numpy(_stack([*scaled, *marks], len(frame), np.float32)),
-            torch.from_numpy(_stack(codes, len(frame), np.int64)),
-        )
+        stacked = np.stack(codes, axis=1) if codes else np.zeros((len(frame), 0), np.int64)
+        return TableBatch(numeric, torch.from_numpy(stacked))
 
     def original(self, rows: TableBatch, i: int) -> dict[str, float | str | None]:
         """Return row i in the units of the table, None where it is missing; far outliers come back rounded."""
@@ -187,10 +181,19 @@ def _fit_categorical(name: str, column: pd.Series) -> CategoricalColumn | None:
     return CategoricalColumn(name, tuple(levels))
 
 
-def _squash(centred: FloatArray, scale: float) -> FloatArray:
-    # with z = centred / scale, z / sqrt(1 + (z / 3)^2), in a form that no scale and no value overflows
-    squashed: FloatArray = centred / np.hypot(scale, centred / CLIP)
-    return squashed
+def _matrix(frame: pd.DataFrame, names: list[str]) -> FloatArray:
+    """Return columns of numbers as float64 (n, columns), NaN where they are missing or infinite."""
+    if all(frame[name].dtype == np.float64 for name in names):  # one copy of one block instead of many
+        values: FloatArray = frame[names].to_numpy(np.float64, copy=True)
+        values[np.isinf(values)] = np.nan
+        return np.clip(values, -_LARGEST, _LARGEST, out=values)
+    return np.stack([numbers(frame, name) for name in names], axis=1)
+
+
+def _squash(z: Tensor) -> Tensor:
+    """Return z / sqrt(1 + (z / 3)^2) in float32, 0 for NaN."""
+    z = z.clamp(-_FARTHEST, _FARTHEST).float()
+    return (z / (1 + (z / CLIP).square()).sqrt()).nan_to_num(0.0)
 
 
 def _unsquash(squashed: float) -> float:
@@ -200,9 +203,9 @@ def _unsquash(squashed: float) -> float:
 
 def _codes(column: pd.Series, levels: tuple[str, ...]) -> npt.NDArray[np.int64]:
     codes = {level: code for code, level in enumerate(levels, start=1)}
-    by_value = {value: codes.get(level_name(value), 0) for value in column.dropna().unique()}
-    return np.array([by_value.get(value, 0) for value in column], dtype=np.int64)
-
-
-def _stack(columns: list[Any], rows: int, dtype: type[np.generic]) -> npt.NDArray[Any]:
-    return np.stack(columns, axis=1).astype(dtype) if columns else np.zeros((rows, 0), dtype=dtype)
+    position, distinct = pd.factorize(column, use_na_sentinel=True)
+    found: npt.NDArray[np.int64] = np.array(
+        [*(codes.get(level_name(value), 0) for value in distinct), 0], dtype=np.int64
+    )
+    coded: npt.NDArray[np.int64] = found[position]  # position -1, a gap, takes the last: 0
+    return coded

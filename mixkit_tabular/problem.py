@@ -1,7 +1,6 @@
 """A table as a problem of a comparison: `load` reads and checks it once, `TableProblem.prepare` fits one split."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Generator, Tensor, nn
 from mixkit.comparison.problems import DataError, IntArray, LoadOptions, Prepared, Recipe, Split
 from mixkit.placement import AtSite
 from mixkit.sites import find_site
-from mixkit.tasks import MultiClass, Regression
+from mixkit.tasks import MultiClass, Regression, Task
 from mixkit.tokens import SpanTokens, TokenSite
 from mixkit_tabular.batch import TableBatch
 from mixkit_tabular.columns import Roles, infer_roles, listed, looks_grouped
@@ -75,7 +74,7 @@ class TableProblem:
         }
         if isinstance(task, Regression):
             card |= {"mean": list(task.mean), "scale": list(task.scale)}
-        return assemble(card, preprocessor, preprocessor.transform(self.features), targets)
+        return assemble(card, preprocessor, preprocessor.transform(self.features), targets, task)
 
 
 def load(path: Path, options: LoadOptions) -> TableProblem:
@@ -114,11 +113,10 @@ def load(path: Path, options: LoadOptions) -> TableProblem:
     )  # fmt: skip
 
 
-def assemble(card: dict[str, Any], preprocessor: TablePreprocessor, rows: TableBatch, targets: Tensor) -> Prepared:
-    """Return what a run needs from a card, its preprocessing, preprocessed rows and targets (n, K)."""
-    task = (
-        MultiClass(len(card["classes"])) if card["classes"] else Regression(tuple(card["mean"]), tuple(card["scale"]))
-    )
+def assemble(
+    card: dict[str, Any], preprocessor: TablePreprocessor, rows: TableBatch, targets: Tensor, task: Task
+) -> Prepared:
+    """Return what a run needs from a card, its preprocessing, preprocessed rows, targets (n, K) and their meaning."""
     values = preprocessor.values
     return Prepared(
         task=task,
@@ -127,54 +125,56 @@ def assemble(card: dict[str, Any], preprocessor: TablePreprocessor, rows: TableB
         model=partial(network_from_card, card["network"]),
         place=AtSite("embed"),
         sites=("body.0", "body.1"),
-        recipe=recipe(card["training_rows"], len(card["classes"])),
+        recipe=recipe(card["training_rows"], regression=isinstance(task, Regression)),
         show=partial(show_row, preprocessor),
         card=card,
         continuous=partial(_values, values) if values else None,
         with_continuous=partial(_with_values, values) if values else None,
         bounds=(-CLIP, CLIP),
-        tokens=partial(column_tokens, preprocessor.marked),
+        tokens=column_tokens,
         show_weights=partial(show_weights, preprocessor),
     )
 
 
-def column_tokens(marked: Sequence[int], network: nn.Module, generator: Generator) -> TokenSite:
+def column_tokens(network: nn.Module, generator: Generator) -> TokenSite:
     """Return a token a column of the table, at the embedding of `network`.
 
     Args:
-        marked: see `ColumnEmbedding.span_of`.
         network: a `TableNet`, perhaps wrapped.
         generator: draws what maps columns to tokens.
     """
     embed, _ = find_site(network, "embed")
     assert isinstance(embed, ColumnEmbedding)
-    return SpanTokens("embed", embed.span_of(marked), channels=TOKEN_CHANNELS, generator=generator)
+    return SpanTokens("embed", embed.span_of(), channels=TOKEN_CHANNELS, generator=generator)
 
 
 def network_card(preprocessor: TablePreprocessor, outputs: int, rows: int) -> dict[str, Any]:
     """Size the network by the number of training rows."""
     return {
         "values": preprocessor.values,
-        "marks": preprocessor.marks,
+        "marked": list(preprocessor.marked),
         "cardinalities": list(preprocessor.cardinalities),
         "outputs": outputs,
-        "width": 128 if rows < 2000 else 256,
+        "width": 128 if rows < 20_000 else 256,
         "depth": 3,
         "dropout": 0.15,
+        "members": 1,
     }
 
 
-def recipe(rows: int, classes: int) -> Recipe:
-    """Choose epochs and batch size by the number of training rows, the learning rate by the task (0: regression).
+def recipe(rows: int, *, regression: bool) -> Recipe:
+    """Choose epochs and batch size by the number of training rows, the learning rate by the task as well.
 
-    >>> [(r.epochs, r.batch_size) for r in (recipe(n, 2) for n in (200, 1000, 5000, 50000))]
-    [(75, 64), (50, 128), (31, 128), (20, 256)]
+    >>> [(r.epochs, r.batch_size) for r in (recipe(n, regression=False) for n in (200, 1000, 5000, 50000))]
+    [(90, 64), (60, 128), (37, 128), (30, 256)]
     """
     batch_size = 64 if rows < 300 else 128 if rows < 10000 else 256
-    # regression gains from longer and faster training; small tables of classes overfit by it
-    pace, learning_rate = (100, 3e-3) if not classes else (50, 1e-3 if rows < 1000 else 2e-3)
-    epochs = round(max(20, min(1.5 * pace, pace * (1000 / max(rows, 1)) ** 0.3)))
-    return Recipe(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=1e-2)
+    share = 1000 / max(rows, 1)
+    if regression:  # small tables gain from long and fast training, large ones overfit by it
+        epochs, learning_rate = 200 * share**0.8, 6e-3
+        return Recipe(round(max(40, min(300, epochs))), batch_size, learning_rate, weight_decay=1e-2)
+    epochs, learning_rate = 60 * share**0.3, 2e-3 if rows < 5000 else 4e-3
+    return Recipe(round(max(30, min(90, epochs))), batch_size, learning_rate, weight_decay=1e-2)
 
 
 def describe(name: str, rows: int, roles: Roles, classes: tuple[str, ...]) -> str:

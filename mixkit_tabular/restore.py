@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 
 from mixkit.comparison.problems import LoadOptions, Prepared
+from mixkit.tasks import MultiClass, Regression
 from mixkit_tabular.preprocess import TablePreprocessor
 from mixkit_tabular.problem import assemble
 from mixkit_tabular.readers import read_table
@@ -34,7 +35,9 @@ def restore(card: Mapping[str, Any], path: Path, options: LoadOptions) -> tuple[
     rows = preprocessor.transform(frame)
     targets = torch.zeros(len(rows), card["network"]["outputs"])
     ignored = [name for name in frame.columns if name not in set(card["columns"])]
-    prepared = assemble({**card, "ignored_columns": ignored}, preprocessor, rows, targets)
+    classes = card["classes"]
+    task = MultiClass(len(classes)) if classes else Regression(tuple(card["mean"]), tuple(card["scale"]))
+    prepared = assemble({**card, "ignored_columns": ignored}, preprocessor, rows, targets, task)
     return prepared, [str(i) for i in range(len(frame))]
 
 

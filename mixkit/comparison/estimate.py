@@ -52,7 +52,7 @@ def estimate(problem: Problem, prepared: Prepared, run: Run) -> Estimate:
         for epoch in epochs:
             started = time.perf_counter()
             for inputs, picked in batches(prepared, rows, recipe.batch_size, run.cell.seed, epoch):
-                terms = step_terms(inputs.to(fabric.device), targets[picked].to(fabric.device))
+                terms = step_terms(inputs.to(fabric.device), targets[picked].to(fabric.device), None)
                 fabric.backward(torch.stack(list(terms.values())).sum())
                 optimizer.step()
                 optimizer.zero_grad()

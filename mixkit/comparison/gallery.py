@@ -63,6 +63,7 @@ def untrained(problem: Problem, prepared: Prepared, method: Method, seed: int = 
         generator=derived_generator(seed),
         total_steps=1,
         tokens=None if prepared.tokens is None else prepared.tokens(model, derived_generator(seed)),
+        training=lambda: prepared.rows(torch.arange(len(prepared.targets))),
     )
     return inside(method.build(setting, method.parameters(problem.modality)))
 

@@ -83,6 +83,10 @@ class Prepared:
     tokens: Callable[[nn.Module, Generator], TokenSite] | None = None
     show_weights: Callable[[Any, Sequence[int], Tensor], str] | None = None
 
+    def rows(self, picked: Tensor) -> tuple[Any, Tensor]:
+        """Return inputs and encoded targets of the rows at int64 `picked` (B,)."""
+        return self.batch(picked), self.targets[picked]
+
 
 class Problem(Protocol):
     """One data set.  Picklable, because runs happen in worker processes.

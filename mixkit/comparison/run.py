@@ -178,6 +178,7 @@ def build(prepared: Prepared, run: Run, trial: Trial) -> tuple[Objective, Recipe
         generator=derived_generator(run.cell.seed, DRAWS),
         tokens=None if prepared.tokens is None else prepared.tokens(model, derived_generator(run.cell.seed, TOKENS)),
         total_steps=recipe.epochs * steps_per_epoch(len(run.cell.train), recipe.batch_size),
+        training=lambda: prepared.rows(torch.from_numpy(run.cell.train)),
     )
     return method(run.method).build(setting, trial.parameters), recipe
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,8 +20,25 @@ from mixkit.objectives import Objective
 from mixkit.randomness import derived_generator, derived_seed
 from mixkit.training.memory import StepMemory
 
+_TURN = threading.RLock()  # torch's global generators are one per process: trainings in threads take turns at them
 ORDER, AUGMENT, STEP = 1, 2, 3  # the streams that are derived from a run's seed
-StepTerms = Callable[[Any, Tensor], dict[str, Tensor]]
+StepTerms = Callable[[Any, Tensor, Tensor | None], dict[str, Tensor]]
+Schedule = Callable[[float], float]
+"""Share of the training done, in [0, 1) -> factor on the learning rate."""
+
+
+def cosine(progress: float) -> float:
+    """Return the factor that falls from 1 to 0 along half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983).
+
+    >>> [round(cosine(progress), 3) for progress in (0.0, 0.5, 1.0)]
+    [1.0, 0.5, 0.0]
+    """
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def constant(progress: float) -> float:
+    """Return 1, for training that has no end to plan for."""
+    return 1.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,8 @@ def train(
     *,
     seed: int,
     fabric: Fabric,
+    weights: Tensor | None = None,
+    schedule: Schedule = cosine,
 ) -> Iterator[Epoch]:
     """Train `objective` in place and yield a record after each epoch.
 
@@ -85,6 +105,8 @@ def train(
         recipe: epochs, batch size, learning rate, weight decay.
         seed: of this run.
         fabric: from `training_fabric`.
+        weights: float (n,), sample weights of all rows of the problem; None: all one.
+        schedule: of the learning rate.
 
     Raises:
         FloatingPointError: the loss became NaN or infinite.
@@ -99,9 +121,10 @@ def train(
         for index, (inputs, picked) in enumerate(batches(prepared, share, recipe.batch_size, seed, epoch)):
             step = epoch * per_epoch + index
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / total))
+                group["lr"] = rate * schedule(step / total)
             with seeded_step(derived_seed(seed, STEP, step, fabric.global_rank), fabric.device), memory.watching():
-                terms = step_terms(inputs.to(fabric.device), targets[picked].to(fabric.device))
+                weight = None if weights is None else weights[picked].to(fabric.device)
+                terms = step_terms(inputs.to(fabric.device), targets[picked].to(fabric.device), weight)
                 loss = torch.stack(list(terms.values())).sum()
                 fabric.backward(loss)
             optimizer.step()
@@ -116,7 +139,7 @@ def train(
 
 
 def set_up(objective: Objective, recipe: Recipe, fabric: Fabric) -> tuple[StepTerms, torch.optim.Optimizer]:
-    """Return (inputs, targets) -> terms of a training step under `fabric`, and AdamW for all parameters."""
+    """Return (inputs, targets, weights) -> terms of a training step under `fabric`, and AdamW for all parameters."""
     rate, decay = recipe.learning_rate, recipe.weight_decay
     # fused: one call for all parameters takes half the time on the CPU too
     optimizer = torch.optim.AdamW(objective.param_groups(), lr=rate, weight_decay=decay, fused=True)
@@ -124,8 +147,8 @@ def set_up(objective: Objective, recipe: Recipe, fabric: Fabric) -> tuple[StepTe
     module, wrapped = fabric.setup(Unsealing(objective), optimizer)
     module.train()
 
-    def step_terms(inputs: Any, targets: Tensor) -> dict[str, Tensor]:
-        terms: dict[str, Tensor] = module(inputs if isinstance(inputs, Tensor) else Sealed(inputs), targets)
+    def step_terms(inputs: Any, targets: Tensor, weights: Tensor | None) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = module(inputs if isinstance(inputs, Tensor) else Sealed(inputs), targets, weights)
         return terms
 
     return step_terms, wrapped
@@ -145,9 +168,10 @@ class Unsealing(nn.Module):
         super().__init__()
         self.objective = objective
 
-    def forward(self, inputs: Tensor | Sealed, targets: Tensor) -> dict[str, Tensor]:
+    def forward(self, inputs: Tensor | Sealed, targets: Tensor, weights: Tensor | None) -> dict[str, Tensor]:
         """Return the objective's terms."""
-        terms: dict[str, Tensor] = self.objective(inputs.inputs if isinstance(inputs, Sealed) else inputs, targets)
+        unsealed = inputs.inputs if isinstance(inputs, Sealed) else inputs
+        terms: dict[str, Tensor] = self.objective(unsealed, targets, weights)
         return terms
 
 
@@ -170,7 +194,7 @@ def batches(prepared: Prepared, rows: IntArray, batch_size: int, seed: int, epoc
 def seeded_step(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's global generators (dropout and the like) inside, and leave them as they were."""
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
+    with _TURN, torch.random.fork_rng(devices):
         # torch.manual_seed would seed every accelerator there is, and while they are idle keep a stack trace for each
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":

@@ -89,6 +89,7 @@ def build(problem, prepared):
             generator=derived_generator(seed),
             total_steps=100,
             tokens=None if prepared.tokens is None else prepared.tokens(model, derived_generator(seed, 1)),
+            training=lambda: prepared.rows(torch.arange(len(prepared.targets))),
         )
         chosen = mixkit.methods()[method]
         return chosen.build(setting, chosen.parameters(problem.modality))

@@ -18,7 +18,7 @@ def seeded(seed=0):
 def embedding():
     """Return an embedding of two numbers, a mark for gaps of the second, a small and a large category."""
     torch.manual_seed(0)
-    return ColumnEmbedding(2, 1, (4, 30))
+    return ColumnEmbedding(2, [1], (4, 30))
 
 
 def moved_channels(change):
@@ -50,25 +50,28 @@ def set_to(which, column, value):
     ],
 )
 def test_a_column_changes_its_own_channels_only(change, column):
-    span_of = embedding().span_of(marked=[1])
+    span_of = embedding().span_of()
     changed = moved_channels(change)
     assert changed
     assert {span_of[channel] for channel in changed} == {column}
 
 
-def test_every_channel_belongs_to_a_column_and_unknown_marks_are_columns():
+def test_every_channel_belongs_to_a_column():
     embed = embedding()
     assert len(embed.span_of()) == embed.width
-    assert sorted(set(embed.span_of())) == [0, 1, 2, 3, 4]
-    with pytest.raises(ValueError, match=r"marked must name one of the 2 numbers for each of 1 marks, got \[5\]"):
-        embed.span_of(marked=[5])
+    assert sorted(set(embed.span_of())) == [0, 1, 2, 3]
+
+
+def test_a_mark_of_a_number_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match=r"marked must name one of the 2 numbers for each mark, got \[5\]"):
+        ColumnEmbedding(2, [5], ())
 
 
 @pytest.mark.parametrize(("values", "cardinalities"), [(3, ()), (0, (3, 12)), (1, (1, 2))])
 def test_tables_of_one_kind_and_columns_without_levels_have_tokens(values, cardinalities):
     torch.manual_seed(0)
-    net = TableNet(values, 0, cardinalities, outputs=2)
-    tokens = column_tokens((), net, seeded())
+    net = TableNet(values, (), cardinalities, outputs=2)
+    tokens = column_tokens(net, seeded())
     rows = TableBatch(torch.rand(4, values), torch.zeros(4, len(cardinalities), dtype=torch.int64))
     found = tokens.tokens(net.embed(rows), rows)
     assert found.values.shape == (4, values + sum(count > 1 for count in cardinalities), 16)
@@ -87,8 +90,8 @@ def planted(count, generator):
 def trained_on_planted(steps):
     """Return AutoMix with SAMix's block after so many steps."""
     torch.manual_seed(0)
-    net, task, draw = TableNet(COLUMNS, 0, (), outputs=4, width=64, depth=2, dropout=0.0), MultiClass(4), seeded()
-    tokens = column_tokens((), net, draw)
+    net, task, draw = TableNet(COLUMNS, (), (), outputs=4, width=64, depth=2, dropout=0.0), MultiClass(4), seeded()
+    tokens = column_tokens(net, draw)
     block = MixBlock(16, projection=FromPair(), value=NeckValue(), lam=LamMultiplied(0.25), generator=draw)
     objective = AutoMix(
         net,

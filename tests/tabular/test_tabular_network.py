@@ -18,17 +18,17 @@ def batch(rows=6, numeric=3, cardinalities=(4, 15)):
 
 
 def test_one_hot_columns_stand_where_their_code_says():
-    embed = ColumnEmbedding(0, 1, (3, 4))
-    rows = TableBatch(torch.tensor([[0.5], [0.0], [1.0]]), torch.tensor([[1, 0], [2, 3], [0, 1]]))
+    embed = ColumnEmbedding(0, (), (3, 4))
+    rows = TableBatch(torch.zeros(3, 0), torch.tensor([[1, 0], [2, 3], [0, 1]]))
     assert embed(rows).tolist() == [
-        [0.5, 1.0, 0.0, 0.0, 0.0, 0.0],
-        [0.0, 0.0, 1.0, 0.0, 0.0, 1.0],
-        [1.0, 0.0, 0.0, 1.0, 0.0, 0.0],
+        [1.0, 0.0, 0.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 0.0, 1.0],
+        [0.0, 0.0, 1.0, 0.0, 0.0],
     ]
 
 
 def test_many_levels_get_vectors_of_their_own_and_code_zero_is_the_zero_vector():
-    embed = ColumnEmbedding(0, 0, (12, 20))
+    embed = ColumnEmbedding(0, (), (12, 20))
     rows = TableBatch(torch.zeros(4, 0), torch.tensor([[0, 0], [1, 1], [11, 19], [1, 19]]))
     vectors = embed(rows).view(4, 2, 8)
     assert vectors[0].abs().sum() == 0
@@ -40,27 +40,27 @@ def test_many_levels_get_vectors_of_their_own_and_code_zero_is_the_zero_vector()
 def test_numbers_come_through_as_they_are_beside_their_waves():
     torch.manual_seed(0)
     rows = batch(numeric=3, cardinalities=())
-    out = ColumnEmbedding(2, 1, ())(rows)
+    out = ColumnEmbedding(2, [0], ())(rows)
     assert torch.equal(out[:, :3], rows.numeric)
     assert out.shape == (6, 3 + 2 * 3)
 
 
 @pytest.mark.parametrize(("numeric", "cardinalities"), [(3, (4, 15)), (3, ()), (0, (4,)), (0, (30,)), (1, ())])
 def test_any_mix_of_columns_gives_logits_for_any_batch_size(numeric, cardinalities):
-    net = TableNet(numeric, 0, cardinalities, outputs=5, width=16)
+    net = TableNet(numeric, (), cardinalities, outputs=5, width=16)
     for rows in (1, 7):
         assert net(batch(rows, numeric, cardinalities)).shape == (rows, 5)
 
 
 def test_rows_do_not_see_each_other_in_training():
-    net = TableNet(3, 0, (4, 15), outputs=2, width=16, dropout=0.0).train()
+    net = TableNet(3, (), (4, 15), outputs=2, width=16, dropout=0.0).train()
     rows = batch()
     torch.testing.assert_close(net(rows)[2:3], net(rows.rows(torch.tensor([2]))))
 
 
 @pytest.mark.parametrize("site", ["embed", "body.0", "body.1"])
 def test_each_site_can_be_mixed_at(site):
-    net = TableNet(3, 0, (4, 15), outputs=2, width=16)
+    net = TableNet(3, (), (4, 15), outputs=2, width=16)
     placed = AtSite(site).on(net)
 
     class Roll:
@@ -72,7 +72,7 @@ def test_each_site_can_be_mixed_at(site):
 
 
 def test_mixing_one_hot_columns_at_the_embedding_is_mixing_one_hot_inputs():
-    embed = ColumnEmbedding(0, 0, (4,))
+    embed = ColumnEmbedding(0, (), (4,))
     out = embed(TableBatch(torch.zeros(2, 0), torch.tensor([[1], [3]])))
     assert (0.25 * out[0] + 0.75 * out[1]).tolist() == [0.25, 0.0, 0.75]
 
@@ -89,6 +89,6 @@ def test_a_batch_cannot_be_changed_or_misshapen():
 
 def test_a_network_without_columns_or_outputs_is_refused():
     with pytest.raises(ValueError, match="a table must have columns"):
-        TableNet(0, 0, (), outputs=2)
+        TableNet(0, (), (), outputs=2)
     with pytest.raises(ValueError, match="must be positive, got outputs=0"):
-        TableNet(1, 0, (), outputs=0)
+        TableNet(1, (), (), outputs=0)
