@@ -16,7 +16,7 @@ from mixkit.tasks import MultiClass, MultiLabel, Task
 from mixkit_tabular.fitting import Candidate, Options, Rows, fit_network, predict_logits
 
 SPLITS = 3
-MOST_ROWS = 3_000
+MOST_ROWS = 2_000
 """Inner fits see at most so many rows, drawn at random: the choice may cost no more than a few fits."""
 FEWEST_ROWS = 60
 """Below this an inner split says nothing, and nothing is mixed."""

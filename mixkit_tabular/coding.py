@@ -6,6 +6,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import scipy.sparse
 import torch
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
@@ -54,6 +55,11 @@ class ClassCoding:
         classes = np.unique(class_labels(y))
         if len(classes) < 2:
             raise ValueError(f"y must have two classes or more, got one class, {classes.tolist()[0]!r}")
+        if classes.dtype.kind in "mM":
+            raise ValueError(
+                f"y must have labels that are text, numbers or truth values, got {classes.dtype}; "
+                "y.astype(str) makes them text"
+            )
         return cls(classes)
 
     @property
@@ -70,7 +76,7 @@ class ClassCoding:
         except TypeError:  # text where numbers were, or the other way round
             wrong, position = np.ones(len(labels), np.bool_), np.zeros(len(labels), np.int64)
         if wrong.any():
-            raise ValueError(f"y must hold classes of the first fit, got {labels[wrong][0]!r}")
+            raise ValueError(f"y must hold classes of the first fit, got {labels[wrong].tolist()[0]!r}")
         return position.astype(np.int64)
 
     def card(self) -> dict[str, Any]:
@@ -164,22 +170,25 @@ def learn_classes(y: Any) -> Coding:
         ValueError: `y` is missing, of another kind, or has one class only.
     """
     required(y)
+    shape = y.shape if scipy.sparse.issparse(y) else np.asarray(y).shape
+    if len(shape) != 2 or shape[1] == 1:
+        return ClassCoding.learned(y)
     several = type_of_target(y, input_name="y") == "multilabel-indicator"
     return LabelCoding.learned(y) if several else ClassCoding.learned(y)
 
 
 def class_labels(y: Any) -> Array:
-    """Return labels (n,) after scikit-learn's checks."""
+    """Return labels (n,) after scikit-learn's checks; objects that are all numbers or truth values become those."""
     required(y)
-    if getattr(getattr(y, "dtype", None), "na_value", None) is not None and y.isna().any():
-        raise ValueError("Input y contains NaN; drop those rows")  # pandas' own types don't sort with gaps
-    labels: Array = column_or_1d(y, warn=True)
-    check_classification_targets(labels)
+    labels: Array = column_or_1d(y if scipy.sparse.issparse(y) else np.asarray(y), warn=True)
     if labels.dtype.kind == "O":
-        kinds = {type(label) for label in labels.tolist()}
+        labels = pd.Series(labels, dtype=object).infer_objects().to_numpy()
+    if labels.dtype.kind == "O":
+        kinds = {str if isinstance(label, str) else type(label) for label in labels.tolist()}
         if len(kinds) > 1:
             names = sorted(kind.__name__ for kind in kinds)
             raise ValueError(f"y must have labels of one type, got {', '.join(names)}; y.astype(str) makes them text")
+    check_classification_targets(labels)
     return labels
 
 
@@ -196,7 +205,12 @@ def indicators(y: Any) -> Array:
 def values(y: Any) -> Array:
     """Return float64 (n,) or (n, K)."""
     required(y)
-    found: Array = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", copy=True)
+    if not scipy.sparse.issparse(y) and (kind := np.asarray(y).dtype).kind in "mM":
+        raise ValueError(f"y must hold numbers, got {kind}; say it in numbers, such as days since a date")
+    try:
+        found: Array = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", copy=True)
+    except OverflowError:
+        raise ValueError(f"y must be below {LARGEST:g} in magnitude, got a larger integer; rescale it") from None
     if found.ndim > 2:
         raise ValueError(f"y must be (n,) or (n, K), got shape {found.shape}")
     if found.ndim == 2 and found.shape[1] == 1:
@@ -208,8 +222,13 @@ def values(y: Any) -> Array:
 
 
 def required(y: Any) -> None:
-    """Raise ValueError if there is no target, or one with infinite or missing numbers."""
+    """Raise ValueError if there is no target, or one with infinite or missing values."""
     if y is None:
         raise ValueError("this estimator requires y to be passed, but the target y is None")
-    if not scipy.sparse.issparse(y) and (found := np.asarray(y)).dtype.kind == "f":
+    if scipy.sparse.issparse(y):
+        return
+    found = np.asarray(y)
+    if found.dtype.kind == "f":
         assert_all_finite(found, input_name="y")
+    elif found.dtype.kind in "OmM" and np.any(pd.isna(found)):
+        raise ValueError("Input y contains NaN or None; drop those rows")  # these don't sort among labels

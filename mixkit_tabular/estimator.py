@@ -54,7 +54,7 @@ class TableEstimator(Remembering, ABC):
         mix_alpha: float | None = None,
         eta: float | None = None,
         mix_until: float | None = None,
-        members: int = 8,
+        members: int = 1,
         width: int | None = None,
         depth: int = 3,
         dropout: float = 0.15,

@@ -1,7 +1,8 @@
 """Training one network on rows of a table: what the estimators do in `fit`, without their bookkeeping."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +18,16 @@ from mixkit.objectives import Objective, evaluating
 from mixkit.randomness import derived_generator, derived_seed
 from mixkit.tasks import Task
 from mixkit.training.evaluation import chunks
-from mixkit.training.loop import Schedule, build_model, cosine, steps_per_epoch, train, training_fabric
+from mixkit.training.loop import (
+    Schedule,
+    build_model,
+    cosine,
+    seeded_step,
+    steps_per_epoch,
+    train,
+    training_fabric,
+)
+from mixkit.training.threads import one_thread
 from mixkit_tabular.batch import TableBatch
 from mixkit_tabular.columns import Roles
 from mixkit_tabular.network import for_members, network_from_card, over_members
@@ -25,7 +35,8 @@ from mixkit_tabular.preprocess import TablePreprocessor
 from mixkit_tabular.problem import assemble, network_card
 
 MODEL, DRAWS, TOKENS = 1, 2, 3  # streams derived from a fit's seed
-ROWS_AT_ONCE = 2048
+ROWS_AT_ONCE = 4096
+PRECISE_ROWS = 4096
 Told = Callable[[int, int, float], None]
 """(epochs done, epochs in all, loss of the last one)."""
 
@@ -131,6 +142,21 @@ def fit_network(
         ValueError: the method is not for tables, for this task, or takes no such parameter.
         FloatingPointError: the loss became NaN or infinite.
     """
+    with one_thread(training_fabric(options.device).device):
+        return _fit(rows, picked, candidate, options, seed=seed, validation=validation, start=start, told=told)
+
+
+def _fit(
+    rows: Rows,
+    picked: IntArray,
+    candidate: Candidate,
+    options: Options,
+    *,
+    seed: int,
+    validation: IntArray | None,
+    start: Fitted | None,
+    told: Told | None,
+) -> Fitted:
     prepared = prepare(rows, picked, options, start)
     recipe_ = replace(prepared.recipe, **options.recipe)
     objective = build_objective(prepared, picked, candidate, recipe_, seed)
@@ -233,7 +259,7 @@ def clean_network(network: nn.Module, card: Mapping[str, Any]) -> nn.Module:
 
 def build_from_card(card: Mapping[str, Any]) -> nn.Module:
     """Return a network whose weights mean nothing yet; no global generator is touched."""
-    with torch.random.fork_rng([]):
+    with seeded_step(0, torch.device("cpu")):
         return network_from_card(card)
 
 
@@ -243,20 +269,13 @@ def predict_logits(fitted: Fitted, frame: pd.DataFrame, device: str) -> npt.NDAr
     On the CPU up to 4,096 rows run in double precision, so that a row's prediction does not depend on the rows beside
     it; more run in single precision, which is several times faster.
     """
-    inputs = fitted.preprocessor.transform(frame)
     where = training_fabric(device).device
-    precise = where.type == "cpu" and len(inputs) <= PRECISE_ROWS
+    precise = where.type == "cpu" and len(frame) <= PRECISE_ROWS
     network = copy.deepcopy(fitted.network).to(where, torch.float64 if precise else torch.float32)
-    with torch.no_grad():
-        logits = torch.cat([over_members(network(part)).cpu() for part in _parts(inputs, precise, where)])
-    return logits.double().numpy()
-
-
-PRECISE_ROWS = 4_096
-
-
-def _parts(inputs: TableBatch, precise: bool, device: torch.device) -> Iterator[TableBatch]:
-    for start in range(0, len(inputs), ROWS_AT_ONCE):
-        numeric = inputs.numeric[start : start + ROWS_AT_ONCE]
-        codes = inputs.codes[start : start + ROWS_AT_ONCE]
-        yield TableBatch(numeric.double() if precise else numeric, codes).to(device)
+    logits = []
+    with torch.no_grad(), one_thread(where) if precise else nullcontext():
+        for start in range(0, len(frame), ROWS_AT_ONCE):  # few enough to stay in the processor's cache
+            rows = fitted.preprocessor.transform(frame.iloc[start : start + ROWS_AT_ONCE])
+            inputs = TableBatch(rows.numeric.double(), rows.codes) if precise else rows
+            logits.append(over_members(network(inputs.to(where))).double().cpu())
+    return torch.cat(logits).numpy()

@@ -1,7 +1,9 @@
 """Features as users bring them -> a checked `DataFrame` with columns named by unique strings."""
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,11 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from mixkit_tabular.columns import Roles, infer_roles, is_date, is_numeric, is_scalar, listed, named_like_id
 from mixkit_tabular.readers import tidy
+
+_NUMBERS = "numbers below 1e308, text or gaps, got a larger integer or a signalling NaN"
 
 
 def as_frame(estimator: BaseEstimator, X: Any, *, reset: bool) -> pd.DataFrame:
@@ -43,11 +46,15 @@ def as_frame(estimator: BaseEstimator, X: Any, *, reset: bool) -> pd.DataFrame:
         what = "sample" if X.shape[0] == 0 else "feature"
         raise ValueError(f"Found array with 0 {what}(s) (shape={X.shape}) while a minimum of 1 is required.")
     named = all(isinstance(name, str) for name in X.columns)
-    return _checked(X.set_axis(X.columns if named else _positions(X.shape[1]), axis="columns"))
+    return _checked(X.set_axis(X.columns if named else _positions(X.shape[1]), axis="columns"), learning=reset)
 
 
 def to_pandas(X: Any) -> Any:
-    """Return a dataframe of another library as a pandas one; anything else as it is."""
+    """Return a dataframe of another library as a pandas one; anything else as it is.
+
+    Raises:
+        ValueError: a dataframe has columns of a type that Arrow lacks, or is a single column.
+    """
     if isinstance(X, pd.DataFrame | np.ndarray) or scipy.sparse.issparse(X):
         return X
     if isinstance(X, pd.Series):
@@ -56,8 +63,12 @@ def to_pandas(X: Any) -> Any:
         import pyarrow as pa  # noqa: PLC0415 - only frames of other libraries need it
         import pyarrow.interchange  # noqa: PLC0415 - as above
 
-        table = pa.table(X) if hasattr(X, "__arrow_c_stream__") else pa.interchange.from_dataframe(X)
-        return table.to_pandas()
+        try:
+            table = pa.table(X) if hasattr(X, "__arrow_c_stream__") else pa.interchange.from_dataframe(X)
+            return table.to_pandas()
+        except pa.ArrowException as error:
+            name = f"{type(X).__module__}.{type(X).__name__}"
+            raise ValueError(f"X must be a dataframe that Arrow can hold, got a {name}: {error}") from None
     return X
 
 
@@ -80,6 +91,8 @@ def choose_roles(frame: pd.DataFrame, categorical: Sequence[str | int] | str, *,
         if categorical != "infer":
             raise ValueError(f'categorical_features must be "infer" or a list of columns, got {categorical!r}')
         return _inferred(frame, named=named)
+    if not isinstance(categorical, Iterable):
+        raise ValueError(f'categorical_features must be "infer" or a list of columns, got {categorical!r}')
     chosen = [_column(names, wanted) for wanted in categorical]
     wrong = [name for name in names if name not in chosen and not is_numeric(frame[name])]
     if wrong:
@@ -106,42 +119,60 @@ def _inferred(frame: pd.DataFrame, *, named: bool) -> Roles:
 def _column(names: list[str], wanted: str | int) -> str:
     if isinstance(wanted, str) and wanted in names:
         return wanted
-    if isinstance(wanted, numbers.Integral) and -len(names) <= wanted < len(names):
+    if isinstance(wanted, int | np.integer) and not isinstance(wanted, bool) and -len(names) <= wanted < len(names):
         return names[int(wanted)]
     raise ValueError(f"categorical_features must name columns, got {wanted!r}; the columns are {listed(names)}")
 
 
 def _array_frame(estimator: BaseEstimator, X: Any, *, reset: bool) -> pd.DataFrame:
     """Return an array or nested lists as a frame: of numbers if all cells are, else column by column."""
-    if scipy.sparse.issparse(X) or not _holds_text(X):
-        array = validate_data(estimator, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
-        return pd.DataFrame(array, columns=_positions(array.shape[1]))
-    validate_data(estimator, X, reset=reset, dtype=object, ensure_all_finite=False)
-    array = check_array(X, dtype=object, ensure_all_finite=False)
-    frame = pd.DataFrame(array, columns=_positions(array.shape[1])).infer_objects()
-    return _checked(pd.DataFrame({name: _numbers_if_all(frame[name]) for name in frame.columns}))
+    cells = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object) if isinstance(X, list | tuple) else None
+    try:
+        if cells is None or not _by_columns(cells, learning=reset):
+            known = X if cells is None or cells.dtype != object or cells.ndim != 2 else _gaps_as_nan(cells)
+            array = validate_data(estimator, known, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+            return pd.DataFrame(array, columns=_positions(array.shape[1]))
+        array = validate_data(estimator, cells, reset=reset, dtype=None, ensure_all_finite=False)
+        frame = pd.DataFrame(array, columns=_positions(array.shape[1])).infer_objects()
+        if reset:  # later on the roles are known, and one row of a category may look like a number
+            frame = pd.DataFrame({name: _numbers_if_all(frame[name]) for name in frame.columns})
+    except ArithmeticError:
+        raise ValueError(f"X must hold {_NUMBERS}") from None
+    return _checked(frame, learning=reset)
 
 
-def _holds_text(X: Any) -> bool:
-    array = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object) if isinstance(X, list | tuple) else None
-    if array is None or array.dtype.kind not in "OUS":
+def _by_columns(cells: npt.NDArray[Any], *, learning: bool) -> bool:
+    """Whether an array holds text or anything else that is no number; after `fit` also truth values."""
+    if cells.dtype.kind in "USmM":
+        return True
+    if cells.dtype.kind != "O":
         return False
-    return any(isinstance(cell, str | bytes) for cell in array.ravel())
+    words = str | bytes if learning else str | bytes | bool  # in `fit` text elsewhere made True a category
+    if any(isinstance(cell, words) for cell in cells.ravel()):
+        return True
+    odd = (cell for cell in cells.ravel() if not isinstance(cell, numbers.Real))
+    return cells.ndim == 2 and not all(cell is None or cell is pd.NA or cell is pd.NaT for cell in odd)
+
+
+def _gaps_as_nan(cells: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    gaps = pd.isna(cells)
+    return np.where(gaps, np.nan, cells) if gaps.any() else cells
 
 
 def _numbers_if_all(column: pd.Series) -> pd.Series:
     """Return text as numbers if all of it is: an array of text can't say which of its columns were."""
-    if is_numeric(column) or not is_scalar(column):
+    if is_numeric(column) or column.dtype.kind in "mM" or not is_scalar(column):
         return column
     converted = pd.to_numeric(column.where(column.notna(), None), errors="coerce")
     return converted if bool((converted.notna() | column.isna()).all()) else column
 
 
-def _checked(frame: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame({name: _checked_column(name, frame[name]) for name in frame.columns}, index=frame.index)
+def _checked(frame: pd.DataFrame, *, learning: bool) -> pd.DataFrame:
+    columns = {name: _checked_column(name, frame[name], learning=learning) for name in frame.columns}
+    return pd.DataFrame(columns, index=frame.index)
 
 
-def _checked_column(name: str, column: pd.Series) -> pd.Series:
+def _checked_column(name: str, column: pd.Series, *, learning: bool) -> pd.Series:
     """Return a column that can be used, tidied.
 
     Raises:
@@ -150,20 +181,25 @@ def _checked_column(name: str, column: pd.Series) -> pd.Series:
     """
     if pd.api.types.is_complex_dtype(column.dtype):
         raise ValueError(f"Complex data not supported, got it in column {name!r}; use its parts as columns of numbers")
-    if is_date(column):
+    try:
+        tidied = tidy(_unwrapped(column))
+        dates = _holds_dates(tidied, learning=learning)
+    except ArithmeticError:
+        raise ValueError(f"column {name!r} must hold {_NUMBERS}") from None
+    if dates and tidied.notna().any():
         raise ValueError(
             f"column {name!r} holds dates; add what matters of it, such as year, month or age in days, as columns of "
             "numbers, and drop it"
         )
-    if isinstance(column.dtype, pd.SparseDtype):
-        column = column.sparse.to_dense()
-    try:
-        tidied = tidy(column)
-    except OverflowError:
-        raise ValueError(f"column {name!r} must hold numbers below 1e308, got a larger integer") from None
+    if dates:
+        return pd.Series(np.nan, index=tidied.index, name=name)
     if not is_scalar(tidied):
-        kind = next(type(cell).__name__ for cell in tidied.dropna() if not isinstance(cell, str | numbers.Real))
-        raise TypeError(f"an argument must be a string or a number, got {kind} in column {name!r}")
+        kinds = str | numbers.Real | np.bool_
+        kind = next((type(cell).__name__ for cell in tidied.dropna() if not isinstance(cell, kinds)), tidied.dtype)
+        raise TypeError(
+            f"an argument must be a string or a number, got {kind} in column {name!r}; "
+            "make columns of numbers or text of it, or drop it"
+        )
     if is_numeric(tidied):
         values: npt.NDArray[np.float64] = tidied.to_numpy(dtype=np.float64, na_value=np.nan)
         if np.isinf(values).any():
@@ -174,6 +210,40 @@ def _checked_column(name: str, column: pd.Series) -> pd.Series:
             )
         return pd.Series(values, index=tidied.index, name=name)
     return tidied
+
+
+def _unwrapped(column: pd.Series) -> pd.Series:
+    """Return a column as `tidy` knows it: dense, with one kind of gap, fractions as floats, no Arrow objects."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.SparseDtype):
+        return column.sparse.to_dense()
+    if isinstance(dtype, pd.ArrowDtype) and dtype.kind == "m":
+        return column.astype("timedelta64[us]")
+    if isinstance(dtype, pd.CategoricalDtype) and not any(map(_has_blanks, dtype.categories)):
+        return column
+    if isinstance(dtype, pd.CategoricalDtype) or (isinstance(dtype, pd.ArrowDtype) and dtype.kind in "OSV"):
+        column = column.astype(object)
+    if not pd.api.types.is_object_dtype(column.dtype):
+        return column
+    column = column.where(column.notna(), None)
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind.startswith("timedelta"):
+        return pd.to_timedelta(column)
+    return column.map(_float_if_fraction) if kind.startswith("mixed") else column
+
+
+def _has_blanks(level: object) -> bool:
+    return isinstance(level, str) and (level != level.strip() or not level)
+
+
+def _float_if_fraction(cell: object) -> object:
+    return float(cell) if isinstance(cell, Decimal | Fraction) else cell
+
+
+def _holds_dates(column: pd.Series, *, learning: bool) -> bool:
+    """Whether a column holds dates; text only in `fit`, as later on one row of a category may look like a date."""
+    typed = pd.api.types.is_datetime64_any_dtype(column.dtype) or isinstance(column.dtype, pd.PeriodDtype)
+    return typed or (learning and is_date(column))
 
 
 def _positions(count: int) -> list[str]:

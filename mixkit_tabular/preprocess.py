@@ -108,7 +108,8 @@ class TablePreprocessor:
         medians = torch.tensor([column.median for column in self.numeric], dtype=torch.float64)
         scales = torch.tensor([column.scale for column in self.numeric], dtype=torch.float64)
         marks = raw[:, list(self.marked)].isnan().float()
-        numeric = torch.cat([_squash((raw - medians) / scales), marks], dim=1)
+        scaled = _squash(raw.sub_(medians).div_(scales))
+        numeric = torch.cat([scaled, marks], dim=1) if self.marked else scaled
         codes = [_codes(frame[column.name], column.levels) for column in self.categorical]
         stacked = np.stack(codes, axis=1) if codes else np.zeros((len(frame), 0), np.int64)
         return TableBatch(numeric, torch.from_numpy(stacked))
@@ -174,7 +175,7 @@ def _fit_numeric(name: str, values: FloatArray) -> NumericColumn | None:
 
 
 def _fit_categorical(name: str, column: pd.Series) -> CategoricalColumn | None:
-    present = column.dropna()
+    present = _by_name(column).dropna()
     levels = sorted({level_name(value) for value in present.unique()})
     if not levels or (len(levels) == 1 and len(present) == len(column)):
         return None
@@ -191,9 +192,9 @@ def _matrix(frame: pd.DataFrame, names: list[str]) -> FloatArray:
 
 
 def _squash(z: Tensor) -> Tensor:
-    """Return z / sqrt(1 + (z / 3)^2) in float32, 0 for NaN."""
-    z = z.clamp(-_FARTHEST, _FARTHEST).float()
-    return (z / (1 + (z / CLIP).square()).sqrt()).nan_to_num(0.0)
+    """Return z / sqrt(1 + (z / 3)^2) in float32, 0 for NaN; `z` is overwritten."""
+    z = z.clamp_(-_FARTHEST, _FARTHEST).float()
+    return (z / CLIP).square_().add_(1.0).sqrt_().reciprocal_().mul_(z).nan_to_num_(0.0)
 
 
 def _unsquash(squashed: float) -> float:
@@ -201,9 +202,16 @@ def _unsquash(squashed: float) -> float:
     return CLIP * share / float(np.sqrt((1 - share) * (1 + share)))
 
 
+def _by_name(column: pd.Series) -> pd.Series:
+    """Return categories as text if they are of several types: 1 and True are equal, yet not the same category."""
+    if pd.api.types.infer_dtype(column, skipna=True).startswith("mixed"):
+        return column.map(level_name, na_action="ignore")
+    return column
+
+
 def _codes(column: pd.Series, levels: tuple[str, ...]) -> npt.NDArray[np.int64]:
     codes = {level: code for code, level in enumerate(levels, start=1)}
-    position, distinct = pd.factorize(column, use_na_sentinel=True)
+    position, distinct = pd.factorize(_by_name(column), use_na_sentinel=True)
     found: npt.NDArray[np.int64] = np.array(
         [*(codes.get(level_name(value), 0) for value in distinct), 0], dtype=np.int64
     )

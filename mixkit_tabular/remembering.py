@@ -65,8 +65,8 @@ class Remembering(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         if not isinstance(self.random_state, int | np.integer):
             arguments["random_state"] = None
         if not isinstance(self.categorical_features, str):
-            arguments["categorical_features"] = list(self.categorical_features)
-        return {name: value.item() if isinstance(value, np.generic) else value for name, value in arguments.items()}
+            arguments["categorical_features"] = [_plain(column) for column in self.categorical_features]
+        return {name: _plain(value) for name, value in arguments.items()}
 
     @classmethod
     def _from_arguments(cls, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -132,3 +132,8 @@ class Remembering(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         super().__setstate__({name: value for name, value in state.items() if name != "_packed"})
         if packed is not None:
             self._state = State.restored(packed["card"], packed["arrays"])
+
+
+def _plain(value: Any) -> Any:
+    """Return a number or text of NumPy as Python's."""
+    return value.item() if isinstance(value, np.generic) else value

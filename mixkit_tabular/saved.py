@@ -100,7 +100,10 @@ def write_estimator(folder: Path, state: State, about: Mapping[str, Any]) -> Non
     card = {"format": FORMAT, **about, **state.card()}
     json.dumps(card)  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
-    write_artifact(folder, state.fitted.network, card)
+    try:
+        write_artifact(folder, state.fitted.network, card)
+    except SafetensorError as error:  # how it says that a disk is full
+        raise OSError(f"{folder} must be a folder that can be written to: {error}") from error
 
 
 def read_estimator(folder: Path) -> tuple[dict[str, Any], State]:

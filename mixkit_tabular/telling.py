@@ -20,7 +20,10 @@ class Telling:
     def __init__(self, verbose: int, name: str, console: Console | None = None) -> None:
         self._loud = verbose > 0
         self._name = name
-        self._bars = Progress(*COLUMNS, console=console or Console(stderr=True), transient=True, disable=not self._loud)
+        console = console or Console(stderr=True)
+        # a bar in a file is noise
+        hidden = not (self._loud and (console.is_interactive or console.is_jupyter))
+        self._bars = Progress(*COLUMNS, console=console, transient=True, disable=hidden)
         self._task = self._bars.add_task(name, total=None)
 
     def __enter__(self) -> Self:

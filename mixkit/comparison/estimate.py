@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from mixkit.comparison.problems import Prepared, Problem
-from mixkit.comparison.run import Run, build, one_thread
+from mixkit.comparison.run import Run, build
 from mixkit.comparison.tuning import Trial
 from mixkit.randomness import derived_seed
 from mixkit.training.loop import batches, seeded_step, set_up, steps_per_epoch, training_fabric
+from mixkit.training.threads import one_thread
 
 STEPS = 8  # some methods do more in every fourth step
 ON_TOP, FIXED = 1.25, 0.2  # evaluation, and seconds of set-up, of a run
@@ -48,7 +49,7 @@ def estimate(problem: Problem, prepared: Prepared, run: Run) -> Estimate:
     times = []
     # rows may be fewer than a few batches: go round as often as it takes
     epochs = range(1 + (STEPS + 1) // steps_per_epoch(len(rows), recipe.batch_size))
-    with one_thread(fabric), seeded_step(derived_seed(run.cell.seed), fabric.device):
+    with one_thread(fabric.device), seeded_step(derived_seed(run.cell.seed), fabric.device):
         for epoch in epochs:
             started = time.perf_counter()
             for inputs, picked in batches(prepared, rows, recipe.batch_size, run.cell.seed, epoch):

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -29,6 +28,7 @@ from mixkit.report.summary import GalleryItem
 from mixkit.tasks import MultiClass
 from mixkit.training.evaluation import predict_logits, robustness
 from mixkit.training.loop import Epoch, build_model, steps_per_epoch, train, training_fabric
+from mixkit.training.threads import one_thread
 
 MODEL, DRAWS, TUNING, TOKENS = 11, 12, 13, 14  # streams derived from a cell's seed
 CURVE_POINTS = 12
@@ -103,7 +103,7 @@ def execute(problem: Problem, prepared: Prepared, run: Run, progress: Progress |
     """
     started = time.perf_counter()
     fabric = training_fabric(run.device, run.precision)
-    with one_thread(fabric):
+    with one_thread(fabric.device):
         trained = best_trial(problem, prepared, run, fabric, progress)
         scored, arrays = score(problem, prepared, run, trained, fabric)
         if (run.cell.repeat, run.cell.fold) == (0, 0) and (items := learned_items(problem, prepared, run, trained)):
@@ -268,17 +268,3 @@ def score(problem: Problem, prepared: Prepared, run: Run, trained: Trained, fabr
 def finite(value: float) -> float | None:
     """Return `value`, or None where it is NaN or infinite, which JSON has no word for."""
     return float(value) if np.isfinite(value) else None
-
-
-@contextmanager
-def one_thread(fabric: Fabric) -> Iterator[None]:
-    """Use one thread on the CPU: runs share the cores, and the numbers depend on none but the seed."""
-    if fabric.device.type != "cpu":
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -3,13 +3,14 @@
 from mixkit.comparison.entry import Entry
 from mixkit.comparison.gallery import gallery
 from mixkit.comparison.learned_gallery import learns_to_mix
-from mixkit.comparison.run import learned_items, one_thread, train_trial
+from mixkit.comparison.run import learned_items, train_trial
 from mixkit.comparison.screen import Screen
 from mixkit.comparison.tuning import Trial
 from mixkit.files import plural
 from mixkit.method import method as find_method
 from mixkit.report.summary import GalleryItem
 from mixkit.training.loop import training_fabric
+from mixkit.training.threads import one_thread
 
 
 def show_method(entry: Entry, method: str, screen: Screen, *, pairs: int) -> list[GalleryItem]:
@@ -45,7 +46,7 @@ def _trained_items(entry: Entry, method: str, screen: Screen, pairs: int) -> lis
     run = entry.run(method, cell)
     fabric = training_fabric(run.device, run.precision)
     what = f"{method} learns how to mix: training on {plural(len(cell.train), 'row')} first"
-    with screen.epochs(what) as told, one_thread(fabric):
+    with screen.epochs(what) as told, one_thread(fabric.device):
         trained = train_trial(problem, prepared, run, Trial(run.parameters), fabric=fabric, progress=told)
     items = learned_items(problem, prepared, run, trained, pairs)
     for item in items[:1]:

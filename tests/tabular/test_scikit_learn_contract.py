@@ -94,7 +94,9 @@ def test_sample_weights_are_routed(blobs):
 @pytest.mark.parametrize("members", [1, 3])
 def test_predictions_survive_every_way_of_keeping_an_estimator(blobs, tmp_path, keep, members):
     X, y = blobs
-    model = small(members=members, class_weight={"yes": 2.0, "no": 1.0}, epochs=3).fit(pd.DataFrame(X).add_prefix("c"), y)
+    model = small(members=members, class_weight={"yes": 2.0, "no": 1.0}, epochs=3).fit(
+        pd.DataFrame(X).add_prefix("c"), y
+    )
     if keep == "joblib":
         joblib.dump(model, tmp_path / "m")
         again = joblib.load(tmp_path / "m", mmap_mode="r")
