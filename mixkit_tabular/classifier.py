@@ -165,7 +165,7 @@ class MixupClassifier(ClassifierMixin, TableEstimator):  # type: ignore[misc]  #
             return np.ones(len(labels))
         if not isinstance(coding, ClassCoding):
             raise ValueError(f"class_weight must be None for multi-label targets, got {self.class_weight!r}")
-        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
+        if not isinstance(self.class_weight, Mapping) and self.class_weight != "balanced":
             raise ValueError(f'class_weight must be a dict, "balanced" or None, got {self.class_weight!r}')
         present = np.unique(labels)
         weights = compute_class_weight(self.class_weight, classes=coding.classes[present], y=coding.classes[labels])
@@ -177,7 +177,10 @@ class MixupClassifier(ClassifierMixin, TableEstimator):  # type: ignore[misc]  #
     def _arguments(self) -> dict[str, Any]:
         arguments = super()._arguments()
         if isinstance(self.class_weight, Mapping):  # JSON's keys are text only
-            arguments["class_weight"] = [[key, float(weight)] for key, weight in self.class_weight.items()]
+            arguments["class_weight"] = [
+                [key.item() if isinstance(key, np.generic) else key, float(weight)]
+                for key, weight in self.class_weight.items()
+            ]
         return arguments
 
     @classmethod

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from mixkit.comparison.problems import DataError, IntArray
@@ -116,6 +116,7 @@ class TableEstimator(Remembering, ABC):
         old = self._state if self.warm_start and self.__sklearn_is_fitted__() else None
         with self._unharmed():
             options = options_from(self.get_params(deep=False))
+            check_same_network(options, old)
             rows, coding = self._rows(X, y, sample_weight, groups, old=old)
             picked, held = np.arange(len(rows)), None
             if validation is not None:
@@ -165,6 +166,7 @@ class TableEstimator(Remembering, ABC):
         old = self._state if self.__sklearn_is_fitted__() else None
         with self._unharmed():
             options = options_from(self.get_params(deep=False))
+            check_same_network(options, old)
             options = replace(options, recipe={**options.recipe, "epochs": 1}, schedule=constant)
             rows, coding = self._rows(X, y, sample_weight, None, old=old, first=first)
             candidate, passes = candidate_from(self.get_params(deep=False)) or WITHOUT, 0 if old is None else old.passes
@@ -193,7 +195,7 @@ class TableEstimator(Remembering, ABC):
         codes = None
         if groups is not None:
             check_consistent_length(frame, groups)
-            codes = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)[kept]
+            codes = group_codes(groups)[kept]
         frame = frame[kept].reset_index(drop=True)
         roles = old.roles if old is not None else self._roles(frame)
         return Rows(frame, roles, labels[kept], coding.task, weights[kept], codes), coding
@@ -206,14 +208,17 @@ class TableEstimator(Remembering, ABC):
         """
         roles = choose_roles(frame, self.categorical_features, named=hasattr(self, "feature_names_in_"))
         if len(frame) == 1:
-            raise ValueError("X must have rows to learn from, got 1 sample")
+            raise ValueError("X must have at least 2 rows of positive weight, got 1 sample")
         if not roles.numeric and not roles.categorical:
-            raise ValueError(f"X must have a usable column, got none; {'; '.join(roles.notes)}")
+            raise ValueError(
+                f"X must have a usable column, got none; {'; '.join(roles.notes)}; "
+                "name columns in categorical_features to use them as categories"
+            )
         return roles
 
     def _joined(self, rows: Rows, coding: Coding, validation: Any) -> tuple[Rows, IntArray]:
         """Return `rows` with those of an explicit validation set behind them, and their positions."""
-        if not (isinstance(validation, tuple | list) and len(validation) == 2):
+        if not (isinstance(validation, tuple | list) and len(validation) == 2) or any(x is None for x in validation):
             raise ValueError(f"validation must be a pair (X, y), got {type(validation).__name__}")
         frame, labels = as_frame(self, validation[0], reset=False), coding.code(validation[1])
         check_consistent_length(frame, labels)
@@ -256,3 +261,26 @@ class TableEstimator(Remembering, ABC):
             return predict_logits(self._state.fitted, frame, self.device)
         except DataError as error:
             raise ValueError(str(error)) from error
+
+
+def group_codes(groups: Any) -> IntArray:
+    """Return int64 (n,) codes of group labels.
+
+    Raises:
+        ValueError: they are not (n,), or one is missing.
+    """
+    labels = column_or_1d(np.asarray(groups))
+    if pd.isna(labels).any():
+        raise ValueError("groups must have no gaps, got a missing one; give such rows groups of their own")
+    codes: IntArray = pd.factorize(labels)[0].astype(np.int64)
+    return codes
+
+
+def check_same_network(options: Options, old: State | None) -> None:
+    """Raise ValueError if training is to go on with a network of another size than it began with."""
+    for name, value in options.network.items():
+        if old is not None and value != old.fitted.card[name]:
+            raise ValueError(
+                f"{name} must be {old.fitted.card[name]!r} as in the first fit, got {value!r}; "
+                "clone the estimator to begin anew"
+            )

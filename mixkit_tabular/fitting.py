@@ -165,7 +165,8 @@ def _fit(
     targets = for_members(prepared.targets, prepared.card["network"]["members"])
     weights = None  # weights that are all alike are none, bit for bit
     if (rows.weights != rows.weights[0]).any():
-        weights = torch.from_numpy(rows.weights / rows.weights.mean()).float()
+        scaled = rows.weights / rows.weights.max()  # the sum of huge weights would overflow
+        weights = torch.from_numpy(scaled / scaled.mean()).float()
     fabric = training_fabric(options.device)
     history: list[dict[str, float]] = []
     best: tuple[float, int, dict[str, Tensor]] | None = None

@@ -188,7 +188,7 @@ def test_a_full_disk_is_an_os_error_and_leaves_nothing(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
     try:
-        with pytest.raises(OSError, match="m must be a folder that can be written to: .*File too large"):
+        with pytest.raises(OSError, match=r"m must be a folder that can be written to: .*File too large"):
             model.save(tmp_path / "m")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -250,8 +250,8 @@ def test_a_failed_fit_loses_nothing():
         ({"method": "erm", "mix_alpha": 0.2}, "mix_alpha must be None, method 'erm' has no such parameter, got 0.2"),
         ({"method": "mixup", "eta": 0.1}, "eta must be None, method 'mixup' has no such parameter"),
         ({"method": "auto", "mix_alpha": 0.2}, 'mix_alpha must be None with method="auto", which chooses it'),
-        ({"mix_alpha": -1.0}, "alpha must be positive, got alpha=-1.0"),
-        ({"mix_until": 0.0}, r"until must be in \(0, 1\], got until=0.0"),
+        ({"mix_alpha": -1.0}, "mix_alpha must be a number above 0, got -1.0"),
+        ({"mix_until": 0.0}, "mix_until must be a number above 0 and at most 1, got 0.0"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
         ({"members": 2.5}, "members must be a whole number of at least 1, got 2.5"),
         ({"dropout": 1.0}, "dropout must be a number of at least 0 and below 1, got 1.0"),
@@ -277,3 +277,33 @@ def test_progress_is_told_on_stderr_only_when_asked_for(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "MixupClassifier: training with mixup" in err
+
+
+@pytest.mark.parametrize("change", [{"width": 32}, {"members": 2}, {"depth": 1}, {"dropout": 0.5}])
+def test_training_goes_on_with_the_network_it_began_with_or_not_at_all(change):
+    frame, labels = people(60)
+    model = small(warm_start=True, epochs=2, width=16).fit(frame, labels).set_params(**change)
+    (name, value), *_ = change.items()
+    for again in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match=f"{name} must be .* as in the first fit, got {value}; clone"):
+            again(frame, labels)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([None, *range(29)], "groups must have no gaps"),
+        (np.zeros((30, 2)), "y should be a 1d array|1d array"),
+        ([1, 2], "inconsistent numbers of samples"),
+    ],
+)
+def test_groups_that_cannot_be_are_refused(groups, message):
+    frame, labels = people(30)
+    with pytest.raises(ValueError, match=message):
+        small().fit(frame, labels, groups=groups)
+
+
+def test_huge_weights_do_not_overflow():
+    frame, labels = people(60)
+    weights = np.where(np.arange(60) % 2, 1e308, 5e307)
+    assert np.isfinite(small(epochs=2).fit(frame, labels, sample_weight=weights).predict_proba(frame)).all()
