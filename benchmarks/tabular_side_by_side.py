@@ -3,8 +3,8 @@
     python benchmarks/tabular_side_by_side.py ../shared/data/tabular --out side_by_side.jsonl
 
 Data: the tables of the folder named, and those of scikit-learn.  Estimators: `MixupClassifier` and `MixupRegressor` as
-shipped (method="auto"), without mixing, and as an ensemble of eight; scikit-learn's MLP, gradient boosting (HGB),
-forest and linear model, behind the imputation, scaling and one-hot columns that each needs; and RealMLP-TD of pytabkit
+shipped (method="auto"), without mixing, and as an ensemble of eight without; scikit-learn's MLP, gradient boosting
+(HGB), forest and linear model, behind the imputation, scaling and one-hot columns that each needs; and RealMLP-TD of pytabkit
 where that is installed.  Nothing is tuned, nothing is chosen by test rows.
 
 Every finished fit is a line of the file; a run that was interrupted goes on where it stopped.  Printed are mean scores
@@ -62,7 +62,7 @@ OWN = {
     "digits": datasets.load_digits,
     "diabetes": datasets.load_diabetes,
 }
-MIXED, NEURAL = "mixkit", ("mixkit", "mixkit, erm", "mixkit, 8 members", "MLP", "RealMLP-TD")
+MIXED, NEURAL = "mixkit", ("mixkit", "mixkit, erm", "mixkit, 8 members, erm", "MLP", "RealMLP-TD")
 
 
 def tables(folder):
@@ -97,7 +97,7 @@ def estimators(classes, seed):
     found = {
         "mixkit": mixup(random_state=seed),
         "mixkit, erm": mixup(method="erm", random_state=seed),
-        "mixkit, 8 members": mixup(members=8, random_state=seed),
+        "mixkit, 8 members, erm": mixup(method="erm", members=8, random_state=seed),
         "MLP": dense((MLPClassifier if classes else MLPRegressor)(random_state=seed)),
         "HGB": (HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor)(random_state=seed),
         "forest": dense((RandomForestClassifier if classes else RandomForestRegressor)(random_state=seed)),

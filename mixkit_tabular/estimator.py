@@ -157,6 +157,7 @@ class TableEstimator(Remembering, ABC):
             seed=derived_seed(seed, TRAINING),
             validation=held,
             start=None if old is None else old.fitted,
+            stop=report.stop if held is None else 1.0,
             told=telling.epochs,
         )
         return State(fitted, coding, rows.roles, report)

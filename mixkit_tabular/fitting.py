@@ -124,6 +124,7 @@ def fit_network(
     seed: int,
     validation: IntArray | None = None,
     start: Fitted | None = None,
+    stop: float = 1.0,
     told: Told | None = None,
 ) -> Fitted:
     """Train a network on the rows `picked`, and return it as of its best epoch on the rows `validation`.
@@ -136,6 +137,7 @@ def fit_network(
         seed: decides on everything random.
         validation: int64; the epoch with the smallest loss on them is kept.  None: the last epoch is.
         start: where training goes on from, with its preprocessing; None: a fresh network.
+        stop: share of the epochs after which training stops, whatever the schedule was made for.
         told: hears of every epoch.
 
     Raises:
@@ -143,7 +145,9 @@ def fit_network(
         FloatingPointError: the loss became NaN or infinite.
     """
     with one_thread(training_fabric(options.device).device):
-        return _fit(rows, picked, candidate, options, seed=seed, validation=validation, start=start, told=told)
+        return _fit(
+            rows, picked, candidate, options, seed=seed, validation=validation, start=start, stop=stop, told=told
+        )
 
 
 def _fit(
@@ -155,6 +159,7 @@ def _fit(
     seed: int,
     validation: IntArray | None,
     start: Fitted | None,
+    stop: float,
     told: Told | None,
 ) -> Fitted:
     prepared = prepare(rows, picked, options, start)
@@ -177,13 +182,14 @@ def _fit(
         history.append({"epoch": epoch.number, "loss": epoch.loss})
         if told is not None:
             told(epoch.number, recipe_.epochs, epoch.loss)
-        if validation is None:
-            continue
-        loss = validation_loss(objective.deploy(), rows, prepared, validation)
-        history[-1]["validation_loss"] = loss
-        if best is None or loss < best[0]:
-            best = (loss, epoch.number, copy.deepcopy(objective.deploy().state_dict()))
-        elif options.patience is not None and epoch.number - best[1] >= options.patience:
+        if validation is not None:
+            loss = validation_loss(objective.deploy(), rows, prepared, validation)
+            history[-1]["validation_loss"] = loss
+            if best is None or loss < best[0]:
+                best = (loss, epoch.number, copy.deepcopy(objective.deploy().state_dict()))
+            elif options.patience is not None and epoch.number - best[1] >= options.patience:
+                break
+        if epoch.number >= round(stop * recipe_.epochs):
             break
     network = copy.deepcopy(objective.deploy()).cpu()
     if best is not None:
