@@ -4,8 +4,8 @@
 
 Data: the tables of the folder named, and those of scikit-learn.  Estimators: `MixupClassifier` and `MixupRegressor` as
 shipped (method="auto"), without mixing, and as an ensemble of eight without; scikit-learn's MLP, gradient boosting
-(HGB), forest and linear model, behind the imputation, scaling and one-hot columns that each needs; and RealMLP-TD of pytabkit
-where that is installed.  Nothing is tuned, nothing is chosen by test rows.
+(HGB), forest and linear model, behind the imputation, scaling and one-hot columns that each needs; and RealMLP-TD of
+pytabkit where that is installed.  Nothing is tuned, nothing is chosen by test rows.
 
 Every finished fit is a line of the file; a run that was interrupted goes on where it stopped.  Printed are mean scores
 (accuracy, or R^2), log loss, ranks over data sets, and the time to fit.  Ranks order what was measured; whether two

@@ -4,14 +4,47 @@ from functools import partial
 
 from mixkit.comparison.problems import Adapter
 from mixkit.files import holds
+from mixkit_audio.band_mix import BandMix, StyleMix
 from mixkit_audio.clip_tokens import ClipTokens
+from mixkit_audio.clips import Clips
+from mixkit_audio.label_laws import Absorbing, Original, Overlap, Share, Union
+from mixkit_audio.levels import AWeighted, Rms
+from mixkit_audio.mix_training import MixTraining
 from mixkit_audio.networks import AudioNet, LogMel
+from mixkit_audio.pipeline import Pipeline
 from mixkit_audio.power import LogPower
 from mixkit_audio.problem import AudioProblem, load_clips, restore_clips
 from mixkit_audio.reading import SUFFIXES
+from mixkit_audio.spectrogram_mix import SpectrogramMix
 from mixkit_audio.synthetic import keywords
+from mixkit_audio.wave_mix import SnrPairs, UniformPairs, WaveMix
 
-__all__ = ["ADAPTER", "AudioNet", "AudioProblem", "ClipTokens", "LogMel", "LogPower", "keywords", "load_clips"]
+__all__ = [
+    "ADAPTER",
+    "AWeighted",
+    "Absorbing",
+    "AudioNet",
+    "AudioProblem",
+    "BandMix",
+    "ClipTokens",
+    "Clips",
+    "LogMel",
+    "LogPower",
+    "MixTraining",
+    "Original",
+    "Overlap",
+    "Pipeline",
+    "Rms",
+    "Share",
+    "SnrPairs",
+    "SpectrogramMix",
+    "StyleMix",
+    "UniformPairs",
+    "Union",
+    "WaveMix",
+    "keywords",
+    "load_clips",
+]
 
 
 def _embedded() -> list[AudioProblem]:
