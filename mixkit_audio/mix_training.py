@@ -120,6 +120,10 @@ class MixTraining:
         if not 0 < self.until <= 1:
             raise ValueError(f"until must be in (0, 1], got until={self.until!r}")
 
+    @property
+    def _most(self) -> int:
+        return max(2, *self.words)  # a column for a partner, used or not
+
     def partner_share(self, progress: float) -> float:
         """Return E[a] for clips of one level: 1 minus the mean sum of squared shares; from seeded draws."""
         if progress >= self.until:
@@ -146,8 +150,8 @@ class MixTraining:
         size = len(targets)
         own = torch.arange(size, device="cpu")
         order = random_order(size, generator)
-        index = torch.stack([own] * max(self.words), 1)
-        for k in range(1, max(self.words)):  # along one random cycle: partners differ from the clip and each other
+        index = torch.stack([own] * self._most, 1)
+        for k in range(1, self._most):  # along one random cycle: partners differ from the clip and each other
             index[order, k] = order.roll(-k)
         shares = self._shares(size, generator)
         # a clip beside itself says nothing new
@@ -160,7 +164,7 @@ class MixTraining:
 
     def _shares(self, size: int, generator: Generator) -> Tensor:
         """Return float32 (size, K): amplitudes of equally loud clips, as shares."""
-        most = max(self.words)
+        most = self._most
         draw = numpy_generator(generator)
         counts = torch.from_numpy(draw.choice(list(self.words), size))
         ratio = torch.from_numpy(draw.uniform(self.sir[0], self.sir[1], (size, most - 1)))

@@ -1,0 +1,266 @@
+"""Several words at once, label laws, and pipelines of transforms and mixes."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+import mixkit
+from mixkit import BetaPairs, Blend, CutMix, Mix, MultiLabel, Pairing
+from mixkit_audio import (
+    Absorbing,
+    Clips,
+    LogMel,
+    MixTraining,
+    Original,
+    Overlap,
+    Pipeline,
+    Rms,
+    Share,
+    SpectrogramMix,
+    Union,
+    WaveMix,
+)
+from mixkit_audio.label_laws import Heard
+from mixkit_audio.levels import mean_square
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def clips(count=8, samples=4000):
+    draw = seeded()
+    return 10 ** (-2 * torch.rand(count, 1, generator=draw)) * torch.randn(count, samples, generator=draw)
+
+
+def heard(share, lengths=None):
+    share = torch.tensor(share)
+    every = torch.ones(len(share), dtype=torch.bool)
+    return Heard(share, every, every, torch.ones(len(share), 2) if lengths is None else torch.tensor(lengths))
+
+
+@pytest.mark.parametrize("words", [(1,), (2,), (3,), (1, 2, 3)])
+def test_a_mix_of_k_words_has_k_labels_whatever_their_gains(words):
+    mix = MixTraining(words=words, sir=(-20.0, 20.0))
+    plan = mix.draw(clips(), torch.eye(8), seeded())
+    labels = plan.targets(torch.eye(8))
+    assert set(labels.sum(1).tolist()) <= {float(k) for k in words}
+    assert torch.equal(labels, labels.round())
+    assert bool((labels.diagonal() == 1).all())
+
+
+def test_words_stand_at_the_ratio_that_was_drawn():
+    x = clips()
+    plan = MixTraining(words=(3,), sir=(6.0, 6.0)).draw(x, torch.eye(8), seeded())
+    parts = plan.gains[:, :, None] * x[plan.sources.index]
+    level = 10 * parts.square().mean(2).log10()
+    assert torch.allclose(level[:, :1] - level[:, 1:], torch.full((8, 2), 6.0), atol=0.01)
+
+
+def test_a_mix_is_about_as_loud_as_its_first_clip():
+    x = clips(samples=40_000)
+    plan = MixTraining(words=(2,)).draw(x, torch.eye(8), seeded())
+    ratio = mean_square(Clips(plan.apply(x), torch.full((8,), 40_000))) / x.square().mean(1)
+    assert torch.allclose(ratio, torch.ones(8), atol=0.1)
+
+
+def test_partners_are_other_clips_and_differ_from_each_other():
+    plan = MixTraining(words=(3,)).draw(clips(), torch.eye(8), seeded())
+    assert all(len(set(row)) == 3 for row in plan.sources.index.tolist())
+
+
+def test_one_word_stays_as_it_is_and_so_does_a_batch_of_one():
+    x = clips()
+    assert torch.equal(MixTraining(words=(1,)).draw(x, torch.eye(8), seeded()).apply(x), x)
+    alone = MixTraining(words=(2,)).draw(x[:1], torch.eye(1), seeded())
+    assert torch.equal(alone.apply(x[:1]), x[:1])
+    assert alone.targets(torch.eye(1)).tolist() == [[1.0]]
+
+
+def test_silence_is_on_only_where_nothing_else_is_and_is_not_made_loud():
+    x = torch.randn(2, 4000, generator=seeded()) * torch.tensor([[0.3], [1e-3]])
+    targets = torch.eye(2)  # class 1 is silence
+    plan = MixTraining(words=(2,), sir=(0.0, 0.0), background=(1,)).draw(x, targets, seeded())
+    assert plan.targets(targets).tolist() == [[1.0, 0.0], [1.0, 0.0]]
+    noise = (plan.gains[0, 1] * x[1]).square().mean()
+    assert float(noise) <= float(x[1].square().mean())
+    only = MixTraining(words=(2,), background=(0,)).draw(x, torch.tensor([[1.0, 0], [1, 0]]), seeded())
+    assert only.targets(torch.tensor([[1.0, 0], [1, 0]])).tolist() == [[1.0, 0.0], [1.0, 0.0]]
+
+
+def test_it_trains_with_binary_cross_entropy_and_ends_when_told_to():
+    torch.manual_seed(0)
+    net, task = nn.Linear(4000, 8), MultiLabel(8, exclusive=True)
+    mix = MixTraining(until=0.5)
+    objective = mixkit.Mixed(net, task, mix, total_steps=2, penalty=mixkit.MixupE(0.01), generator=seeded())
+    assert all(bool(v.isfinite()) for v in objective(clips(), task.encode(torch.arange(8))).values())
+    assert mix.partner_share(0.2) > 0.1
+    assert mix.partner_share(0.5) == 0.0
+    x = clips()
+    assert torch.equal(mix.draw(x, torch.eye(8), seeded(), progress=0.5).apply(x), x)
+    keep = torch.arange(8) < 4
+    kept = MixTraining(words=(2,)).draw(x, torch.eye(8), seeded(), keep=keep).apply(x)
+    assert torch.equal(kept[:4], x[:4])
+    assert not torch.equal(kept[4:], x[4:])
+
+
+@pytest.mark.parametrize(
+    ("law", "expected"),
+    [
+        (Share(), [0.25, 0.75]),
+        (Union(), [1.0, 1.0]),
+        (Union(least=0.3), [0.0, 1.0]),
+        (Original(), [1.0, 0.0]),
+        (Overlap(), [0.5, 0.5]),
+    ],
+)
+def test_label_laws_do_what_they_say(law, expected):
+    own, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    assert law(own, other, heard([0.25], [[3.0, 1.0]])).tolist() == [expected]
+
+
+def test_background_takes_no_label_from_a_word_in_either_place():
+    law = Absorbing(Share(), classes=(0,))
+    silence, yes, no = torch.eye(3)[:, None]
+    assert torch.equal(law(silence, yes, heard([0.9])), yes)
+    assert torch.equal(law(yes, silence, heard([0.1])), yes)
+    assert torch.equal(law(silence, silence, heard([0.3])), silence)
+    assert torch.allclose(law(yes, no, heard([0.3])), 0.3 * yes + 0.7 * no)
+    with pytest.raises(ValueError, match="classes must be below the 3 labels"):
+        Absorbing(Share(), (5,))(yes, no, heard([0.5]))
+    with pytest.raises(ValueError, match="classes must name at least one position"):
+        Absorbing(Share(), ())
+
+
+def frontend():
+    return LogMel(8000)
+
+
+class Batchwise(nn.Module):
+    def forward(self, x):
+        return x[:1]
+
+
+def test_a_pipeline_mixes_waves_then_features_then_carries_lengths():
+    pipeline = Pipeline(
+        Mix(WaveMix(level=Rms()), BetaPairs(1.0)),
+        frontend(),
+        Mix(SpectrogramMix("log", pad=math.log(1e-4)), BetaPairs(1.0)),
+        generator=seeded(),
+    )
+    x, lengths = torch.randn(4, 1, 8000, generator=seeded()), torch.tensor([8000, 6000, 4000, 80])
+    features, targets, frames = pipeline(x, torch.eye(4), lengths)
+    assert features.shape == (4, 1, 40, 101)
+    assert torch.allclose(targets.sum(1), torch.ones(4))
+    assert not torch.equal(targets, torch.eye(4))
+    assert int(frames.min()) >= 2
+    assert int(frames.max()) <= 101
+
+
+def test_a_pipeline_is_the_identity_but_for_its_transforms_in_eval():
+    pipeline = Pipeline(Mix(WaveMix(), BetaPairs(1.0)), frontend()).eval()
+    x = torch.randn(4, 1, 8000, generator=seeded())
+    features, targets = pipeline(x, torch.eye(4))
+    assert torch.equal(features, frontend()(x))
+    assert torch.equal(targets, torch.eye(4))
+    assert torch.equal(pipeline(x), features)  # and needs no labels
+
+
+def test_clean_and_mixed_features_come_from_one_pass():
+    counted = frontend()
+    calls = []
+    counted.register_forward_hook(lambda module, args, out: calls.append(len(out)))
+    pipeline = Pipeline(Mix(WaveMix(), BetaPairs(1.0)), counted, generator=seeded())
+    x = torch.randn(4, 1, 8000, generator=seeded())
+    found = pipeline.both(x, torch.eye(4))
+    assert calls == [8]
+    assert torch.allclose(found.clean, frontend()(x), atol=1e-5)
+    assert not torch.allclose(found.inputs, found.clean)
+
+
+def test_torchaudio_s_transforms_are_stages_and_the_same_generator_replays():
+    transforms = pytest.importorskip("torchaudio.transforms", reason="torchaudio is not installed")
+
+    def build():
+        return Pipeline(
+            transforms.MelSpectrogram(8000, n_fft=256, n_mels=20),
+            Mix(SpectrogramMix("power"), BetaPairs(0.5)),
+            transforms.AmplitudeToDB(),
+            Mix(CutMix(), BetaPairs(1.0)),
+            Mix(Blend(), BetaPairs(1.0)),
+            generator=seeded(3),
+        )
+
+    x = torch.randn(4, 2, 4000, generator=seeded())
+    one, two = build()(x, torch.eye(4)), build()(x, torch.eye(4))
+    assert one[0].shape == (4, 2, 20, 32)
+    assert torch.equal(one[0], two[0])
+    assert torch.equal(one[1], two[1])
+    assert "transforms.0.spectrogram.window" in build().state_dict()
+
+
+def test_a_pipeline_works_behind_a_loader_and_in_a_collate_function():
+    pipeline = Pipeline(Mix(WaveMix(), BetaPairs(1.0)), generator=seeded())
+    data = [(wave, label) for wave, label in zip(clips(), torch.eye(8), strict=True)]
+
+    def collate(samples):
+        return pipeline(torch.stack([wave for wave, _ in samples]), torch.stack([label for _, label in samples]))
+
+    for x, t in DataLoader(data, batch_size=4, collate_fn=collate):
+        assert x.shape == (4, 4000)
+        assert t.shape == (4, 8)
+
+
+@pytest.mark.parametrize(
+    ("build", "kind", "message"),
+    [
+        (lambda: Pipeline(WaveMix()), TypeError, "wrap it in Mix"),
+        (lambda: Pipeline("mel"), TypeError, "stages must be modules or mixes, got str at 0"),
+        (
+            lambda: Pipeline(Mix(WaveMix(), BetaPairs(1.0)))(clips()),
+            ValueError,
+            "targets must be given, Mix mixes them",
+        ),
+        (
+            lambda: Pipeline()(torch.zeros(2, 9, dtype=torch.int16)),
+            ValueError,
+            "inputs must be one of .* got torch.int16",
+        ),
+        (lambda: Pipeline()(torch.zeros(9)), ValueError, r"inputs must be a tensor \(B, ..., T\), got shape \(9,\)"),
+        (lambda: Pipeline(Batchwise())(clips()), ValueError, r"Batchwise must give out one tensor of 8 rows"),
+        (lambda: MixTraining(words=()), ValueError, "words must hold numbers of at least 1"),
+        (lambda: MixTraining(sir=(5.0, 0.0)), ValueError, "sir must be two finite numbers of decibels in order"),
+        (lambda: MixTraining(until=0.0), ValueError, r"until must be in \(0, 1\]"),
+        (lambda: MixTraining(background=(-1,)), ValueError, "background must name positions from 0 on"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name_and_value(build, kind, message):
+    with pytest.raises(kind, match=message):
+        build()
+
+
+def test_a_chain_of_mixes_in_one_stage_keeps_labels_and_content_together():
+    x = torch.eye(6)
+    chain = mixkit.Chain([Mix(Blend(), BetaPairs(1.0)), Mix(Blend(), BetaPairs(1.0))])
+    mixed, labels = Pipeline(chain, generator=seeded())(x, torch.eye(6))
+    assert torch.allclose(mixed, labels, atol=1e-6)
+
+
+def test_a_pairing_of_its_own_is_drawn_for_every_stage():
+    draws = []
+
+    class Spy:
+        until = 1.0
+
+        def partner_share(self, progress):
+            return 0.0
+
+        def draw(self, inputs, targets, generator, *, progress=0.0, keep=None):
+            draws.append(torch.randperm(5, generator=generator).tolist())
+            return Blend().draw(inputs, Pairing.identity(len(targets)), generator)
+
+    Pipeline(Spy(), Spy(), generator=seeded())(torch.zeros(2, 5), torch.eye(2))
+    assert draws[0] != draws[1]
