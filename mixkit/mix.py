@@ -79,7 +79,7 @@ class Mix:
         *,
         progress: float = 0.0,
         keep: Tensor | None = None,
-    ) -> PairPlan:
+    ) -> Plan:
         """Draw a plan for `inputs` (B, ...) and `targets` float (B, K).
 
         Args:
@@ -186,6 +186,18 @@ class Chain:
         progress: float = 0.0,
         keep: Tensor | None = None,
     ) -> ChainPlan:
-        """Draw every link's plan for the same inputs and compose them; arguments as of `Mix.draw`."""
-        links = [mix.draw(inputs, targets, generator, progress=progress, keep=keep) for mix in self.mixes]
+        """Draw every link's plan for the same inputs and compose them; arguments as of `Mix.draw`.
+
+        Raises:
+            ValueError: the plan of a policy has no shares that could be followed.
+        """
+        links = []
+        for mix in self.mixes:
+            link = mix.draw(inputs, targets, generator, progress=progress, keep=keep)
+            if not isinstance(link, PairPlan):
+                raise ValueError(
+                    f"a chain follows shares cell by cell, which {type(mix.policy).__name__} does not have; apply its "
+                    "mixes one after the other, each with the targets of the one before"
+                )
+            links.append(link)
         return ChainPlan.compose(links)

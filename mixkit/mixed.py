@@ -58,7 +58,8 @@ class MixingObjective(Objective):
         self.total_steps = total_steps
         self.steps = 0
         self.generator = fresh_generator() if generator is None else generator
-        self._placed = (AtInputs() if place is None else place).on(model)
+        self.place: Placement = AtInputs() if place is None else place
+        self._placed = self.place.on(model)
 
     @property
     def progress(self) -> float:

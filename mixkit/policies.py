@@ -7,13 +7,13 @@ import torch
 from torch import Generator, Tensor
 
 from mixkit.pairing import Pairing
-from mixkit.plan import BlendPlan, MaskPlan, PairPlan, check_blendable, check_length
+from mixkit.plan import BlendPlan, MaskPlan, Plan, check_blendable, check_length
 
 
 class Policy(Protocol):
     """Draws a plan; a frozen dataclass that holds options only."""
 
-    def draw(self, inputs: Any, pairing: Pairing, generator: Generator) -> PairPlan:
+    def draw(self, inputs: Any, pairing: Pairing, generator: Generator) -> Plan:
         """Draw for `inputs` (B, ...): looks at shapes, or at content for saliency."""
         ...
 

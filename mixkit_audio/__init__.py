@@ -12,7 +12,7 @@ from mixkit_audio.levels import AWeighted, Rms
 from mixkit_audio.mix_training import MixTraining
 from mixkit_audio.networks import AudioNet, LogMel
 from mixkit_audio.pipeline import Pipeline
-from mixkit_audio.power import LogPower
+from mixkit_audio.power import LogPower, PowerMix
 from mixkit_audio.problem import AudioProblem, load_clips, restore_clips
 from mixkit_audio.reading import SUFFIXES
 from mixkit_audio.spectrogram_mix import SpectrogramMix
@@ -34,6 +34,7 @@ __all__ = [
     "Original",
     "Overlap",
     "Pipeline",
+    "PowerMix",
     "Rms",
     "Share",
     "SnrPairs",

@@ -70,7 +70,8 @@ def as_clips(inputs: Any) -> Clips:
     if not isinstance(inputs, Tensor) or inputs.ndim < 2:
         what = f"shape {tuple(inputs.shape)}" if isinstance(inputs, Tensor) else type(inputs).__name__
         raise ValueError(f"inputs must be a tensor (B, ..., T) or Clips, got {what}")
-    return Clips(inputs, torch.full((len(inputs),), inputs.shape[-1], dtype=torch.int64, device=inputs.device))
+    device = "cpu" if inputs.device.type == "meta" else inputs.device  # at a site only the shape is known
+    return Clips(inputs, torch.full((len(inputs),), inputs.shape[-1], dtype=torch.int64, device=device))
 
 
 def like(inputs: Any, clips: Clips) -> Any:

@@ -2,10 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
+
+from mixkit.pairing import Pairing
+from mixkit.plan import BlendPlan, check_blendable, check_length
 
 
 class LogPower(nn.Module):
@@ -55,3 +60,54 @@ class LogPower(nn.Module):
             crossed = [one + other for one, other in combinations(weights, 2)]
             terms += [(cross + math.log(2 * self.floor)).expand_as(terms[0]) for cross in crossed]
         return (torch.stack(terms).logsumexp(0) - mean) / std
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PowerPlan(BlendPlan):
+    """A `BlendPlan` whose features are combined as sounds add up.
+
+    Attributes:
+        combine: of the features.
+    """
+
+    combine: LogPower
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Mix features (B, ...) by power; a sample of lam 1 stays as it is, bit for bit.
+
+        Raises:
+            ValueError: `x` is no floating-point tensor, or has another length than the plan.
+        """
+        check_blendable(x)
+        check_length(x, len(self))
+        work = x.to(torch.promote_types(x.dtype, torch.float32))
+        lam = self.pairing.lam.to(work).view(-1, *[1] * (x.ndim - 1))
+        weights = torch.stack([lam, 1 - lam], 1).clamp_min(1e-12).log()
+        mixed = self.combine([work, work[self.pairing.partner.to(x.device)]], weights)
+        return torch.where(lam == 1, work, mixed).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class PowerMix:
+    """Mixes normalised log features as sounds add up; the policy for `Mix` where `SpectrogramMix` would come too late.
+
+    Args:
+        combine: knows how the features were normalised.
+
+    >>> combine = LogPower(torch.zeros(1), torch.ones(1), floor=0.0)
+    >>> pairing = Pairing(torch.tensor([1, 0]), torch.tensor([0.5, 1.0]))
+    >>> PowerMix(combine).draw(torch.zeros(2, 1), pairing, torch.Generator()).apply(torch.zeros(2, 1)).exp().flatten()
+    tensor([0.5000, 1.0000])
+    """
+
+    combine: LogPower
+
+    def draw(self, inputs: Any, pairing: Pairing, generator: Generator) -> PowerPlan:
+        """Return the plan.
+
+        Raises:
+            ValueError: `inputs` is no floating-point tensor; lengths differ.
+        """
+        check_blendable(inputs)
+        check_length(inputs, len(pairing))
+        return PowerPlan(pairing, combine=self.combine)

@@ -106,9 +106,9 @@ def test_every_method_takes_a_step_with_the_defaults_of_every_kind_of_data(metho
 
 def test_defaults_follow_the_papers_by_kind_of_data():
     mixupe = mixkit.methods()["mixupe"]
-    assert mixupe.parameters() == {"alpha": 1.0, "eta": 1e-3}
-    assert mixupe.parameters("audio") == mixupe.parameters("table") == {"alpha": 0.2, "eta": 1e-2}
-    assert mixupe.parameters("graph") == {"alpha": 1.0, "eta": 1e-2}
+    assert mixupe.parameters() == {"alpha": 1.0, "eta": 1e-3, "until": 1.0}
+    assert mixupe.parameters("audio") == mixupe.parameters("table") == {"alpha": 0.2, "eta": 1e-2, "until": 1.0}
+    assert mixupe.parameters("graph") == {"alpha": 1.0, "eta": 1e-2, "until": 1.0}
     objective = mixkit.objective("mixupe", net(), MultiClass(3), modality="table", parameters={"eta": 0.5})
     assert isinstance(objective, Mixed)
     assert objective.mix.pairs.alpha == 0.2
@@ -131,7 +131,7 @@ def test_label_smoothing_smooths_whoever_encoded():
         ({"name": "mixup", "modality": "images"}, r"modality must be one of image, table, audio, graph, got 'images'"),
         (
             {"name": "mixup", "parameters": {"alfa": 1}},
-            r"parameters of 'mixup' must be among \['alpha'\], got 'alfa'=1",
+            r"parameters of 'mixup' must be among \['alpha', 'until'\], got 'alfa'=1",
         ),
         ({"name": "mixup", "parameters": {"alpha": 0}}, r"alpha must be positive, got alpha=0"),
         (

@@ -16,7 +16,7 @@ from mixkit.feature_tap import FeatureTap
 from mixkit.method import Method, Setting
 from mixkit.mixed import Mixed
 from mixkit.objectives import Objective, evaluating
-from mixkit.placement import AtSite, Placement
+from mixkit.placement import AtInputs, AtSite, Placement
 from mixkit.png import png_data_uri
 from mixkit.randomness import derived_generator
 from mixkit.report.summary import GalleryItem
@@ -76,7 +76,9 @@ def inside(objective: Objective) -> Objective:
 def drawn(problem: Problem, prepared: Prepared, name: str, objective: Mixed, picked: Tensor) -> list[GalleryItem]:
     """Return an item for each row of the batch `picked` that has a partner, the most mixed first."""
     inputs = prepared.batch(picked)
-    seen = what_is_mixed(prepared.place, objective.model, inputs)
+    # one of several places: the one that the problem has by default is shown
+    place = objective.place if isinstance(objective.place, AtSite | AtInputs) else prepared.place
+    seen = what_is_mixed(place, objective.model, inputs)
     plan = objective.mix.draw(seen, prepared.targets[picked], objective.generator)
     mixed = plan.apply(seen)
     lam, partner = plan.pairing.lam, plan.pairing.partner

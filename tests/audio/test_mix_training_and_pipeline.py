@@ -8,15 +8,18 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import mixkit
-from mixkit import BetaPairs, Blend, CutMix, Mix, MultiLabel, Pairing
+from mixkit import AtSite, BetaPairs, Blend, CutMix, Mix, MultiLabel, Pairing
 from mixkit_audio import (
     Absorbing,
+    AudioNet,
     Clips,
     LogMel,
+    LogPower,
     MixTraining,
     Original,
     Overlap,
     Pipeline,
+    PowerMix,
     Rms,
     Share,
     SpectrogramMix,
@@ -264,3 +267,44 @@ def test_a_pairing_of_its_own_is_drawn_for_every_stage():
 
     Pipeline(Spy(), Spy(), generator=seeded())(torch.zeros(2, 5), torch.eye(2))
     assert draws[0] != draws[1]
+
+
+@pytest.mark.parametrize("policy", [WaveMix(), SpectrogramMix("log")])
+def test_plans_without_shares_to_follow_do_not_chain(policy):
+    chain = mixkit.Chain([Mix(policy, BetaPairs(1.0)), Mix(Blend(), BetaPairs(1.0))])
+    with pytest.raises(
+        ValueError, match=f"a chain follows shares cell by cell, which {type(policy).__name__} does not"
+    ):
+        chain.draw(torch.randn(4, 8, 16), torch.eye(4), seeded())
+
+
+@pytest.mark.parametrize("name", ["wave-mixup", "power-mixup", "between-class", "specmix", "mix-training"])
+def test_methods_for_speech_train_the_keyword_network(name):
+    torch.manual_seed(0)
+    net = AudioNet(8000, None, None, classes=4)
+    objective = mixkit.objective(
+        name, net, mixkit.MultiClass(4), seeded(), place=AtSite("frontend"), modality="audio", total_steps=10
+    )
+    x = 0.1 * torch.randn(6, 1, 4000, generator=seeded())
+    terms = objective(x, objective.task.encode(torch.arange(6) % 4))
+    sum(terms.values()).backward()
+    assert all(bool(term.isfinite()) for term in terms.values())
+    assert isinstance(objective.task, MultiLabel) == (name == "mix-training")
+
+
+def test_power_mixup_needs_to_know_how_features_were_normalised():
+    net = nn.Sequential()
+    net.add_module("frontend", nn.Linear(4, 3))
+    with pytest.raises(ValueError, match="power-mixup needs a network whose 'frontend' is a LogMel, got Linear"):
+        mixkit.objective("power-mixup", net, mixkit.MultiClass(3))
+
+
+def test_power_of_normalised_features_adds_up():
+    x = torch.randn(3, 1, 5, 7, generator=seeded()).exp()
+    mean, std = torch.randn(1, 1, 5, 1, generator=seeded(1)), 0.5 + torch.rand(1, 1, 5, 1, generator=seeded(2))
+    features = (x.log() - mean) / std
+    pairs = Pairing(torch.tensor([1, 2, 0]), torch.tensor([0.3, 0.9, 1.0]))
+    mixed = PowerMix(LogPower(mean, std, 0.0)).draw(features, pairs, seeded()).apply(features)
+    lam = pairs.lam.view(-1, 1, 1, 1)
+    assert torch.allclose((mixed * std + mean).exp(), lam**2 * x + (1 - lam) ** 2 * x[pairs.partner], rtol=1e-4)
+    assert torch.equal(mixed[2], features[2])
