@@ -105,7 +105,7 @@ def test_methods_as_json_hold_what_a_script_needs(run):
     rows = json.loads(run("methods", "--json").stdout)
     assert [row["name"] for row in rows] == list(mixkit.methods())
     (mixup,) = (row for row in rows if row["name"] == "mixup")
-    assert mixup["parameters"]["table"] == {"alpha": 0.2}
+    assert mixup["parameters"]["table"] == {"alpha": 0.2, "until": 1.0}
 
 
 def test_a_comparison_prints_a_table_and_leaves_its_files(compared, run):

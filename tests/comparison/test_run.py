@@ -76,6 +76,7 @@ def test_a_record_says_what_was_trained_and_how_it_went(entry, prepared, run):
     assert record["rows"] == {"train": 26, "validation": 4, "test": 30}
     assert record["configuration"] == {
         "alpha": 0.2,
+        "until": 1.0,
         "epochs": 3,
         "batch_size": prepared.recipe.batch_size,
         "learning_rate": prepared.recipe.learning_rate,
