@@ -184,8 +184,9 @@ def _fit_categorical(name: str, column: pd.Series) -> CategoricalColumn | None:
 
 def _matrix(frame: pd.DataFrame, names: list[str]) -> FloatArray:
     """Return columns of numbers as float64 (n, columns), NaN where they are missing or infinite."""
-    if all(frame[name].dtype == np.float64 for name in names):  # one copy of one block instead of many
-        values: FloatArray = frame[names].to_numpy(np.float64, copy=True)
+    picked = frame[names]
+    if (picked.dtypes == np.float64).all():  # one copy of one block instead of many
+        values: FloatArray = picked.to_numpy(np.float64, copy=True)
         values[np.isinf(values)] = np.nan
         return np.clip(values, -_LARGEST, _LARGEST, out=values)
     return np.stack([numbers(frame, name) for name in names], axis=1)
