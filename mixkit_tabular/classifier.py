@@ -40,7 +40,7 @@ class MixupClassifier(ClassifierMixin, TableEstimator):  # type: ignore[misc]  #
         weight_decay: None: 0.01.
         class_weight: {label: weight}, or "balanced" for weights inverse to the classes' frequencies; multiplies
             `sample_weight`.  Not for multi-label.
-        categorical_features: "infer", or names or positions of the columns that are categories.
+        categorical_features: "from_dtype", or names or positions of the columns that are categories.
         early_stopping: set 15 % of the rows aside and keep the epoch with the smallest loss on them.
         patience: epochs without a smaller validation loss after which training stops.
         warm_start: `fit` goes on from the network of the last one.
@@ -74,7 +74,7 @@ class MixupClassifier(ClassifierMixin, TableEstimator):  # type: ignore[misc]  #
         learning_rate: float | None = None,
         weight_decay: float | None = None,
         class_weight: Mapping[Any, float] | str | None = None,
-        categorical_features: str | Sequence[str | int] = "infer",
+        categorical_features: str | Sequence[str | int] = "from_dtype",
         early_stopping: bool = False,
         patience: int = 20,
         warm_start: bool = False,

@@ -62,7 +62,7 @@ class TableEstimator(Remembering, ABC):
         batch_size: int | None = None,
         learning_rate: float | None = None,
         weight_decay: float | None = None,
-        categorical_features: str | Sequence[str | int] = "infer",
+        categorical_features: str | Sequence[str | int] = "from_dtype",
         early_stopping: bool = False,
         patience: int = 20,
         warm_start: bool = False,

@@ -80,7 +80,7 @@ def choose_roles(frame: pd.DataFrame, categorical: Sequence[str | int] | str, *,
 
     Args:
         frame: from `as_frame`.
-        categorical: "infer", or names or positions of the columns that are categories; all others must be numbers.
+        categorical: "from_dtype", or names or positions of the columns that are categories; all others must be numbers.
         named: whether the columns have names of their own.
 
     Raises:
@@ -88,11 +88,11 @@ def choose_roles(frame: pd.DataFrame, categorical: Sequence[str | int] | str, *,
     """
     names = list(frame.columns)
     if isinstance(categorical, str):
-        if categorical != "infer":
-            raise ValueError(f'categorical_features must be "infer" or a list of columns, got {categorical!r}')
+        if categorical != "from_dtype":
+            raise ValueError(f'categorical_features must be "from_dtype" or a list of columns, got {categorical!r}')
         return _inferred(frame, named=named)
     if not isinstance(categorical, Iterable):
-        raise ValueError(f'categorical_features must be "infer" or a list of columns, got {categorical!r}')
+        raise ValueError(f'categorical_features must be "from_dtype" or a list of columns, got {categorical!r}')
     chosen = [_column(names, wanted) for wanted in categorical]
     wrong = [name for name in names if name not in chosen and not is_numeric(frame[name])]
     if wrong:

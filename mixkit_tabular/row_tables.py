@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import check_array
 
-from mixkit_tabular.rows import IntArray, Mixing, RowPairs, column_values, mix_column
+from mixkit_tabular.rows import ColumnMixing, IntArray, RowPairs, column_values, mix_column
 
 
 def as_table(X: Any) -> Any:
@@ -55,7 +55,7 @@ def append_blended(targets: Any, pairs: RowPairs) -> Any:
     extended = append_rows(targets, pairs.base)
     always = np.ones(len(pairs), dtype=bool)
     for column in np.ndindex(targets.shape[1:]):
-        extended[len(targets) :, *column] = mix_column(targets[:, *column], pairs, Mixing.BLEND, always)
+        extended[len(targets) :, *column] = mix_column(targets[:, *column], pairs, ColumnMixing.BLEND, always)
     return extended
 
 

@@ -25,7 +25,7 @@ IntArray = npt.NDArray[np.int64]
 CategoricalFeatures = str | Sequence[str | int]
 
 
-class Mixing(Enum):
+class ColumnMixing(Enum):
     """What a column does when two rows mix."""
 
     BLEND = "interpolated"
@@ -51,7 +51,7 @@ class RowPairs:
         return len(self.base)
 
 
-def column_mixing(table: Any, categorical_features: CategoricalFeatures) -> tuple[Mixing, ...]:
+def column_mixing(table: Any, categorical_features: CategoricalFeatures) -> tuple[ColumnMixing, ...]:
     """Return how each column of a DataFrame or array (n, columns) mixes.
 
     Args:
@@ -75,11 +75,11 @@ def column_mixing(table: Any, categorical_features: CategoricalFeatures) -> tupl
             )
         return tuple(_by_dtype(dtype) for dtype in dtypes)
     listed = {_position(table, entry) for entry in categorical_features}
-    return tuple(Mixing.PICK if i in listed else _not_listed(table, i, dtype) for i, dtype in enumerate(dtypes))
+    return tuple(ColumnMixing.PICK if i in listed else _not_listed(table, i, dtype) for i, dtype in enumerate(dtypes))
 
 
 def mix_rows(
-    table: Any, pairs: RowPairs, columns: tuple[Mixing, ...], generator: np.random.Generator
+    table: Any, pairs: RowPairs, columns: tuple[ColumnMixing, ...], generator: np.random.Generator
 ) -> pd.DataFrame | npt.NDArray[Any]:
     """Return the M mixed rows of a DataFrame or array (n, columns), in its type, dtypes and column order.
 
@@ -109,7 +109,7 @@ def mix_rows(
     return rows
 
 
-def mix_column(values: Any, pairs: RowPairs, mixing: Mixing, coin: npt.NDArray[np.bool_]) -> Any:
+def mix_column(values: Any, pairs: RowPairs, mixing: ColumnMixing, coin: npt.NDArray[np.bool_]) -> Any:
     """Return the M mixed cells of one column, an array or a pandas extension array (n,), in its type.
 
     Args:
@@ -118,10 +118,10 @@ def mix_column(values: Any, pairs: RowPairs, mixing: Mixing, coin: npt.NDArray[n
         mixing: what the column does.
         coin: (M,), True where a cell that can't be interpolated is the base row's.
     """
-    if mixing is Mixing.KEEP:
+    if mixing is ColumnMixing.KEEP:
         return values.take(pairs.base)
     picked = values.take(np.where(coin, pairs.base, pairs.partner))
-    if mixing is Mixing.PICK:
+    if mixing is ColumnMixing.PICK:
         return picked
     numbers, whole = _floats(values), pd.api.types.is_integer_dtype(values.dtype)
     usable = np.isfinite(numbers) & ((np.abs(numbers) < _EXACT) | (not whole))
@@ -151,18 +151,18 @@ def _dtypes(table: Any) -> list[Any]:
     return list(table.dtypes) if isinstance(table, pd.DataFrame) else [table.dtype] * table.shape[1]
 
 
-def _by_dtype(dtype: Any) -> Mixing:
+def _by_dtype(dtype: Any) -> ColumnMixing:
     if pd.api.types.is_complex_dtype(dtype):
         raise ValueError(f"X must hold real numbers, got a column of {dtype}; give its parts as columns")
     if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype):
-        return Mixing.BLEND
+        return ColumnMixing.BLEND
     dated = dtype.kind in "mM" or isinstance(dtype, pd.PeriodDtype)
-    return Mixing.KEEP if dated else Mixing.PICK
+    return ColumnMixing.KEEP if dated else ColumnMixing.PICK
 
 
-def _not_listed(table: Any, position: int, dtype: Any) -> Mixing:
+def _not_listed(table: Any, position: int, dtype: Any) -> ColumnMixing:
     mixing = _by_dtype(dtype)
-    if mixing is not Mixing.PICK or pd.api.types.is_bool_dtype(dtype):
+    if mixing is not ColumnMixing.PICK or pd.api.types.is_bool_dtype(dtype):
         return mixing
     frame = isinstance(table, pd.DataFrame)
     column = table.iloc[:, position] if frame else table[:, position]
@@ -172,7 +172,7 @@ def _not_listed(table: Any, position: int, dtype: Any) -> Mixing:
             f"a column that categorical_features does not list must hold numbers, got column {name!r} of {dtype}; "
             f"list it, or use {FROM_DTYPE!r}"
         )
-    return Mixing.BLEND
+    return ColumnMixing.BLEND
 
 
 def _position(table: Any, entry: str | int) -> int:

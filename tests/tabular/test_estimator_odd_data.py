@@ -164,7 +164,7 @@ def test_values_that_are_no_values_are_refused(y, message):
         ({"random_state": -1}, "random_state must be a whole number of at least 0 and below 4294967296, got -1"),
         ({"early_stopping": "no"}, "early_stopping must be True or False, got 'no'"),
         ({"verbose": None}, "verbose must be 0 or 1, got None"),
-        ({"categorical_features": None}, 'categorical_features must be "infer" or a list of columns, got None'),
+        ({"categorical_features": None}, 'categorical_features must be "from_dtype" or a list of columns, got None'),
         ({"categorical_features": [True]}, "categorical_features must name columns, got True"),
     ],
 )

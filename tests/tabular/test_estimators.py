@@ -259,7 +259,7 @@ def test_a_failed_fit_loses_nothing():
         ({"class_weight": "ballanced"}, 'class_weight must be a dict, "balanced" or None'),
         ({"categorical_features": ["nosuch"]}, "categorical_features must name columns, got 'nosuch'"),
         ({"categorical_features": ["plan"]}, "must name all columns that are no numbers, but not 'town', 'member'"),
-        ({"categorical_features": "auto"}, 'categorical_features must be "infer" or a list of columns'),
+        ({"categorical_features": "auto"}, 'categorical_features must be "from_dtype" or a list of columns'),
         ({"device": "warp"}, "device and precision must exist here, got device='warp'"),
     ],
 )

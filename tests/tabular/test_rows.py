@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixkit_tabular.row_pairs import draw_bases, draw_lam, draw_partners
-from mixkit_tabular.rows import Mixing, RowPairs, column_mixing, mix_rows
+from mixkit_tabular.rows import ColumnMixing, RowPairs, column_mixing, mix_rows
 
 EVERY_NUMBER = st.floats(allow_subnormal=True) | st.none()
 WHOLE = st.integers(-(2**63), 2**63 - 1)
@@ -153,9 +153,9 @@ def test_objects_that_are_not_listed_as_categories_are_numbers():
 
 def test_listing_columns_by_name_and_by_position_is_the_same():
     table = pd.DataFrame({"x": [0.0], "code": [3], "when": pd.to_datetime(["2020"]), "flag": [True]})
-    expected = (Mixing.BLEND, Mixing.PICK, Mixing.KEEP, Mixing.PICK)
+    expected = (ColumnMixing.BLEND, ColumnMixing.PICK, ColumnMixing.KEEP, ColumnMixing.PICK)
     assert column_mixing(table, ["code"]) == column_mixing(table, [1]) == expected
-    assert column_mixing(table, "from_dtype")[1] is Mixing.BLEND
+    assert column_mixing(table, "from_dtype")[1] is ColumnMixing.BLEND
 
 
 @pytest.mark.parametrize(
