@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 import mixkit
-from mixkit import AutoMix, Averaged, Concatenated, Erm, Mixed, Pairing, Sources
+from mixkit import AutoMix, Averaged, Concatenated, Erm, Mix, Mixed, Pairing, Sources
 from mixkit.comparison.adapters import find_adapters
 
 
@@ -97,7 +97,9 @@ def test_lam_of_one_is_the_plain_loss(rows, mixing_method, build, step):
         wanted = objective.clean_weight + objective.blend_weight + 1
     else:
         assert isinstance(objective, Mixed)
-        objective.mix = dataclasses.replace(objective.mix, pairs=KeepAll())
+        # a mix without pairs mixes words: one of them is the clip itself
+        whole = {"pairs": KeepAll()} if isinstance(objective.mix, Mix) else {"words": (1,)}
+        objective.mix = dataclasses.replace(objective.mix, **whole)
         wanted = objective.clean_weight + objective.decoupled_weight + 1
     objective.model.eval()  # else batch statistics and dropout would differ where clean rows come beside
     terms = step(objective, rows[:12])
