@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -126,8 +127,10 @@ class MixTraining:
 
     def partner_share(self, progress: float) -> float:
         """Return E[a] for clips of one level: 1 minus the mean sum of squared shares; from seeded draws."""
-        if progress >= self.until:
-            return 0.0
+        return self._expected_share if progress < self.until else 0.0
+
+    @cached_property
+    def _expected_share(self) -> float:
         shares = self._shares(20_000, torch.Generator().manual_seed(0)).double()
         return float(1 - shares.square().sum(1).mean())
 

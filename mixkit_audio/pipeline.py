@@ -58,14 +58,10 @@ class Pipeline(nn.Module):
     def __init__(self, *stages: nn.Module | Mixing, generator: Generator | None = None) -> None:
         super().__init__()
         for i, stage in enumerate(stages):
-            if not isinstance(stage, nn.Module) and not hasattr(stage, "draw"):
+            if not isinstance(stage, nn.Module) and not hasattr(stage, "partner_share"):  # a policy has none
                 raise TypeError(
                     f"stages must be modules or mixes, got {type(stage).__name__} at {i}; "
                     "wrap a policy in Mix(policy, pairs)"
-                )
-            if not isinstance(stage, nn.Module) and not hasattr(stage, "partner_share"):
-                raise TypeError(
-                    f"stages must be mixes, got the policy {type(stage).__name__} at {i}; wrap it in Mix(policy, pairs)"
                 )
         self.transforms = nn.ModuleList(stage for stage in stages if isinstance(stage, nn.Module))
         self.generator = fresh_generator() if generator is None else generator

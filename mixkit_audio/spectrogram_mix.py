@@ -110,8 +110,8 @@ class SpectrogramMix:
 
     `law="power"` mixes what the mixed waveform would have: power a^2 P_own + b^2 P_other (cross terms have mean 0) for
     amplitudes a = lam and b = 1 - lam.  On logarithms that is logaddexp(S_own + 2 log a, S_other + 2 log b), about
-    1 dB from the features of the mixed waveform.  `law="mean"` is the weighted mean of the features as they are: of
-    logarithms a geometric mean, loud only where both clips are, as in the mixup paper's experiment.
+    1 dB (rms) from the features of the mixed waveform.  `law="mean"` is the weighted mean of the features as they are:
+    of logarithms a geometric mean, loud only where both clips are, as in the mixup paper's experiment.
 
     Args:
         domain: what the features are: "power", "magnitude", "log" (natural logarithm of power) or "db" (10 log10 of

@@ -190,8 +190,8 @@ class WaveMix:
     """Two sounds at once: waveforms (B, T), (B, C, T) or `Clips` of them; the policy for `Mix`.
 
     Without `level` amplitudes are lam and 1 - lam, mixup on waveforms; how loud each component is in the mix then
-    depends on how loud the clips are, by 8 dB and more on real keywords.  With `level` the amplitude of each is
-    corrected by its level, between-class learning (Tokozume et al. 2018, arXiv:1711.10282, eq. 2):
+    depends on how loud the clips are, and real keywords differ by 9 dB (standard deviation).  With `level` the
+    amplitude of each is corrected by its level, between-class learning (Tokozume et al. 2018, arXiv:1711.10282, eq. 2):
 
         logit t = logit lam + (G_other - G_own) ln(10) / 20,    x = t x_own + (1 - t) x_other,
 

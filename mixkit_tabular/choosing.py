@@ -70,7 +70,8 @@ class MixingReport:
     stop: float = 1.0
 
     def __str__(self) -> str:
-        lines = [f"{self.method}: {self.reason}"]
+        early = "" if self.stop == 1 else f"; training stopped after {self.stop:.0%} of the epochs"
+        lines = [f"{self.method}: {self.reason}{early}"]
         for trial in self.trials:
             error = "" if trial.standard_error is None else f" +- {trial.standard_error:.4f}"
             mean = sum(trial.losses) / len(trial.losses)

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from mixkit.comparison.problems import IntArray, Prepared, Recipe
-from mixkit.method import Setting, method
+from mixkit.method import method
 from mixkit.objectives import Objective, evaluating
 from mixkit.randomness import derived_generator, derived_seed
 from mixkit.tasks import Task
@@ -144,9 +145,19 @@ def fit_network(
         ValueError: the method is not for tables, for this task, or takes no such parameter.
         FloatingPointError: the loss became NaN or infinite.
     """
-    with one_thread(training_fabric(options.device).device):
+    fabric = training_fabric(options.device)
+    with one_thread(fabric.device):
         return _fit(
-            rows, picked, candidate, options, seed=seed, validation=validation, start=start, stop=stop, told=told
+            rows,
+            picked,
+            candidate,
+            options,
+            fabric,
+            seed=seed,
+            validation=validation,
+            start=start,
+            stop=stop,
+            told=told,
         )
 
 
@@ -155,6 +166,7 @@ def _fit(
     picked: IntArray,
     candidate: Candidate,
     options: Options,
+    fabric: Fabric,
     *,
     seed: int,
     validation: IntArray | None,
@@ -162,7 +174,7 @@ def _fit(
     stop: float,
     told: Told | None,
 ) -> Fitted:
-    prepared = prepare(rows, picked, options, start)
+    preprocessor, prepared = prepare(rows, picked, options, start)
     recipe_ = replace(prepared.recipe, **options.recipe)
     objective = build_objective(prepared, picked, candidate, recipe_, seed)
     if start is not None:
@@ -172,7 +184,6 @@ def _fit(
     if (rows.weights != rows.weights[0]).any():
         scaled = rows.weights / rows.weights.max()  # the sum of huge weights would overflow
         weights = torch.from_numpy(scaled / scaled.mean()).float()
-    fabric = training_fabric(options.device)
     history: list[dict[str, float]] = []
     best: tuple[float, int, dict[str, Tensor]] | None = None
     for epoch in train(
@@ -196,23 +207,23 @@ def _fit(
         network.load_state_dict(best[2])
     return Fitted(
         clean_network(network, prepared.card["network"]),
-        TablePreprocessor.from_card(prepared.card["preprocessing"]),
+        preprocessor,
         dict(prepared.card["network"]),
         tuple(history),
         len(history) if best is None else best[1],
     )
 
 
-def prepare(rows: Rows, picked: IntArray, options: Options, start: Fitted | None) -> Prepared:
-    """Return what a training needs, with preprocessing fitted on the rows `picked` or taken from `start`."""
+def prepare(rows: Rows, picked: IntArray, options: Options, start: Fitted | None) -> tuple[TablePreprocessor, Prepared]:
+    """Return preprocessing fitted on the rows `picked` or taken from `start`, and what a training needs."""
     targets = rows.task.encode(torch.from_numpy(rows.labels))
     if start is None:
         preprocessor = TablePreprocessor.fit(rows.frame.iloc[picked], rows.roles)
         card = {**network_card(preprocessor, targets.shape[1], len(picked)), **options.network}
     else:
         preprocessor, card = start.preprocessor, start.card
-    whole = {"network": card, "training_rows": len(picked), "preprocessing": preprocessor.card()}
-    return assemble(whole, preprocessor, preprocessor.transform(rows.frame), targets, rows.task)
+    whole = {"network": card, "training_rows": len(picked)}
+    return preprocessor, assemble(whole, preprocessor, preprocessor.transform(rows.frame), targets, rows.task)
 
 
 def build_objective(
@@ -234,16 +245,12 @@ def build_objective(
     if unknown:
         raise ValueError(f"method {chosen.name!r} takes {sorted(parameters) or 'no parameters'}, got {unknown[0]!r}")
     model = build_model(prepared, derived_seed(seed, MODEL))
-    assert prepared.tokens is not None
-    setting = Setting(
-        model=model,
-        task=prepared.task,
-        place=prepared.place,
-        sites=prepared.sites,
-        generator=derived_generator(seed, DRAWS),
-        tokens=prepared.tokens(model, derived_generator(seed, TOKENS)),
+    setting = prepared.setting(
+        model,
+        picked,
+        draws=derived_generator(seed, DRAWS),
+        tokens=derived_generator(seed, TOKENS),
         total_steps=recipe_.epochs * steps_per_epoch(len(picked), recipe_.batch_size),
-        training=lambda: prepared.rows(torch.from_numpy(picked)),
     )
     return chosen.build(setting, {**parameters, **candidate.parameters})
 
@@ -274,7 +281,7 @@ def predict_logits(fitted: Fitted, frame: pd.DataFrame, device: str) -> npt.NDAr
     """Return logits (n, K) as float64.
 
     On the CPU up to 4,096 rows run in double precision, so that a row's prediction does not depend on the rows beside
-    it; more run in single precision, which is several times faster.
+    it; more run in single precision, which is faster.
     """
     where = training_fabric(device).device
     precise = where.type == "cpu" and len(frame) <= PRECISE_ROWS

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mixkit.averaged import Averaged
 from mixkit.comparison.problems import IntArray, Prepared, Problem
 from mixkit.feature_tap import FeatureTap
-from mixkit.method import Method, Setting
+from mixkit.method import Method
 from mixkit.mixed import Mixed
 from mixkit.objectives import Objective, evaluating
 from mixkit.placement import AtInputs, AtSite, Placement
@@ -55,15 +55,9 @@ def picked_rows(rows: IntArray, pairs: int, seed: int) -> Tensor:
 def untrained(problem: Problem, prepared: Prepared, method: Method, seed: int = 0) -> Objective:
     """Return the objective of `method` on a fresh network, without an average of weights around it."""
     model = build_model(prepared, seed)
-    setting = Setting(
-        model=model,
-        task=prepared.task,
-        place=prepared.place,
-        sites=prepared.sites,
-        generator=derived_generator(seed),
-        total_steps=1,
-        tokens=None if prepared.tokens is None else prepared.tokens(model, derived_generator(seed)),
-        training=lambda: prepared.rows(torch.arange(len(prepared.targets))),
+    everything = np.arange(len(prepared.targets))
+    setting = prepared.setting(
+        model, everything, draws=derived_generator(seed), tokens=derived_generator(seed), total_steps=1
     )
     return inside(method.build(setting, method.parameters(problem.modality)))
 
@@ -82,6 +76,7 @@ def drawn(problem: Problem, prepared: Prepared, name: str, objective: Mixed, pic
     plan = objective.mix.draw(seen, prepared.targets[picked], objective.generator)
     mixed = plan.apply(seen)
     lam, partner = plan.pairing.lam, plan.pairing.partner
+    labels = plan.targets(torch.eye(len(plan.pairing)))  # how much of each row's label is in each mix
     rows = [i for i in (lam - 0.5).abs().argsort().tolist() if int(partner[i]) != i]
     return [
         GalleryItem(
@@ -89,7 +84,7 @@ def drawn(problem: Problem, prepared: Prepared, name: str, objective: Mixed, pic
             own=prepared.show(inputs, i),
             partner=prepared.show(inputs, int(partner[i])),
             mixed=prepared.show(mixed, i) if seen is inputs else feature_map(mixed[i]),
-            caption=caption(problem, picked[[i, int(partner[i])]], [float(lam[i]), 1 - float(lam[i])]),
+            caption=caption(problem, picked[[i, int(partner[i])]], labels[i, [i, int(partner[i])]].tolist()),
         )
         for i in rows
     ]

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Generator, Tensor, nn
 
+from mixkit.method import Setting
 from mixkit.placement import Placement
 from mixkit.tasks import Task
 from mixkit.tokens import TokenSite
@@ -86,6 +88,29 @@ class Prepared:
     def rows(self, picked: Tensor) -> tuple[Any, Tensor]:
         """Return inputs and encoded targets of the rows at int64 `picked` (B,)."""
         return self.batch(picked), self.targets[picked]
+
+    def setting(
+        self, model: nn.Module, training: IntArray, *, draws: Generator, tokens: Generator, total_steps: int
+    ) -> Setting:
+        """Return what a method builds its objective from.
+
+        Args:
+            model: from `self.model`.
+            training: int64 (n,), the training rows.
+            draws: for all draws of a training.
+            tokens: draws the weights of what learned mixing looks at.
+            total_steps: of the whole training.
+        """
+        return Setting(
+            model=model,
+            task=self.task,
+            place=self.place,
+            sites=self.sites,
+            generator=draws,
+            total_steps=total_steps,
+            tokens=None if self.tokens is None else self.tokens(model, tokens),
+            training=lambda: self.rows(torch.from_numpy(training)),
+        )
 
 
 class Problem(Protocol):

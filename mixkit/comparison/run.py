@@ -21,7 +21,7 @@ from mixkit.comparison.splits import Cell
 from mixkit.comparison.store import Record
 from mixkit.comparison.tuning import Trial, is_better, trials
 from mixkit.files import plural
-from mixkit.method import Setting, method
+from mixkit.method import method
 from mixkit.objectives import Objective
 from mixkit.randomness import derived_generator, derived_seed
 from mixkit.report.summary import GalleryItem
@@ -170,15 +170,12 @@ def build(prepared: Prepared, run: Run, trial: Trial) -> tuple[Objective, Recipe
         weight_decay=prepared.recipe.weight_decay * trial.decay_factor,
     )
     model = build_model(prepared, derived_seed(run.cell.seed, MODEL))
-    setting = Setting(
-        model=model,
-        task=prepared.task,
-        place=prepared.place,
-        sites=prepared.sites,
-        generator=derived_generator(run.cell.seed, DRAWS),
-        tokens=None if prepared.tokens is None else prepared.tokens(model, derived_generator(run.cell.seed, TOKENS)),
+    setting = prepared.setting(
+        model,
+        run.cell.train,
+        draws=derived_generator(run.cell.seed, DRAWS),
+        tokens=derived_generator(run.cell.seed, TOKENS),
         total_steps=recipe.epochs * steps_per_epoch(len(run.cell.train), recipe.batch_size),
-        training=lambda: prepared.rows(torch.from_numpy(run.cell.train)),
     )
     return method(run.method).build(setting, trial.parameters), recipe
 

@@ -14,8 +14,7 @@ _inside: list[int] = []  # the number of threads before the first training that 
 def one_thread(device: torch.device) -> Iterator[None]:
     """Use one thread on the CPU: runs share the cores, and the numbers depend on none but the seed.
 
-    Small networks gain nothing from more, and lose much where the cores are busy.  What was set before comes back when
-    the last training of this process ends.
+    What was set before comes back when the last training of this process ends.
     """
     if device.type != "cpu":
         yield

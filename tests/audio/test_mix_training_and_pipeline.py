@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,6 +10,7 @@ from torch.utils.data import DataLoader
 
 import mixkit
 from mixkit import AtSite, BetaPairs, Blend, CutMix, Mix, MultiLabel, Pairing
+from mixkit.comparison.gallery import gallery
 from mixkit_audio import (
     Absorbing,
     AudioNet,
@@ -25,6 +27,7 @@ from mixkit_audio import (
     SpectrogramMix,
     Union,
     WaveMix,
+    keywords,
 )
 from mixkit_audio.label_laws import Heard
 from mixkit_audio.levels import mean_square
@@ -220,7 +223,7 @@ def test_a_pipeline_works_behind_a_loader_and_in_a_collate_function():
 @pytest.mark.parametrize(
     ("build", "kind", "message"),
     [
-        (lambda: Pipeline(WaveMix()), TypeError, "wrap it in Mix"),
+        (lambda: Pipeline(WaveMix()), TypeError, "got WaveMix at 0; wrap a policy in Mix"),
         (lambda: Pipeline("mel"), TypeError, "stages must be modules or mixes, got str at 0"),
         (
             lambda: Pipeline(Mix(WaveMix(), BetaPairs(1.0)))(clips()),
@@ -308,3 +311,12 @@ def test_power_of_normalised_features_adds_up():
     lam = pairs.lam.view(-1, 1, 1, 1)
     assert torch.allclose((mixed * std + mean).exp(), lam**2 * x + (1 - lam) ** 2 * x[pairs.partner], rtol=1e-4)
     assert torch.equal(mixed[2], features[2])
+
+
+def test_a_report_says_of_several_words_that_each_is_fully_there():
+    problem = keywords()
+    rows = np.arange(len(problem.labels))
+    items = gallery(problem, problem.prepare(rows), [mixkit.methods()["mix-training"]], rows)
+    captions = [item.caption for item in items]
+    assert captions
+    assert all(caption.count("1.00 of '") == 2 for caption in captions)

@@ -82,21 +82,21 @@ def test_power_mixing_is_near_the_features_of_the_mixed_sound_and_the_mean_of_lo
         mixed = SpectrogramMix("log", law).draw(features, pairs, seeded()).apply(features)
         return float((10 / math.log(10) * (mixed - truth)).square().mean().sqrt())
 
-    assert error("power") < 2.0
     assert error("mean") > 3 * error("power")
 
 
 @pytest.mark.data
 @pytest.mark.skipif(not (DATA / "speech_commands").is_dir(), reason=f"needs the folder speech_commands in {DATA}")
-def test_on_real_clips_power_mixing_is_within_one_decibel():
+@pytest.mark.parametrize("size", [512, 1024])
+def test_on_real_clips_power_mixing_is_within_one_decibel(size):
     torchaudio = pytest.importorskip("torchaudio", reason="torchaudio is not installed")
     soundfile = pytest.importorskip("soundfile", reason="soundfile is not installed")
-    files = sorted((DATA / "speech_commands").glob("[a-z]*/*.flac"))[::3]
+    files = sorted((DATA / "speech_commands").glob("[a-z]*/*.flac"))
     waves = torch.zeros(len(files), 16000)
     for row, file in zip(waves, files, strict=True):
         samples = torch.from_numpy(soundfile.read(file, dtype="float32")[0])[:16000]
         row[: len(samples)] = samples
-    mel = torchaudio.transforms.MelSpectrogram(16000, n_fft=1024, hop_length=160, n_mels=40)
+    mel = torchaudio.transforms.MelSpectrogram(16000, n_fft=size, hop_length=160, n_mels=40)
     pairs = pairing([0.5] * len(files))
     truth = (mel(WaveMix().draw(waves, pairs, seeded()).apply(waves)) + 1e-6).log()
     features = (mel(waves) + 1e-6).log()

@@ -10,7 +10,6 @@ import torch
 
 import mixkit
 from mixkit.comparison.adapters import find_adapters
-from mixkit.method import Setting
 from mixkit.randomness import derived_generator
 from mixkit.training import train, training_fabric
 from mixkit.training.loop import build_model
@@ -81,16 +80,9 @@ def build(problem, prepared):
 
     def built(method, seed=0):
         model = build_model(prepared, seed)
-        setting = Setting(
-            model=model,
-            task=prepared.task,
-            place=prepared.place,
-            sites=prepared.sites,
-            generator=derived_generator(seed),
-            total_steps=100,
-            tokens=None if prepared.tokens is None else prepared.tokens(model, derived_generator(seed, 1)),
-            training=lambda: prepared.rows(torch.arange(len(prepared.targets))),
-        )
+        everything = np.arange(len(prepared.targets))
+        draws, tokens = derived_generator(seed), derived_generator(seed, 1)
+        setting = prepared.setting(model, everything, draws=draws, tokens=tokens, total_steps=100)
         chosen = mixkit.methods()[method]
         return chosen.build(setting, chosen.parameters(problem.modality))
 
