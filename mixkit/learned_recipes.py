@@ -195,7 +195,7 @@ LEARNED = (
         summary="automix with MixupE's penalty on its clean logits",
         build=build_automix_e,
         defaults={"alpha": 2.0, "block_rate": 1e-2, "eta": 1e-3},
-        modality_defaults={"table": {"eta": 1e-2}, "audio": {"eta": 1e-2}, "graph": {"eta": 1e-2}},
+        modality_defaults={kind: {"eta": 1e-2} for kind in ("table", "audio", "graph", "node")},
         grid={"alpha": ALPHA_GRID, "block_rate": RATE_GRID, "eta": (1e-4, 1e-3, 1e-2, 1e-1)},
     ),
     Method(

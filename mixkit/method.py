@@ -13,7 +13,7 @@ from mixkit.placement import AtInputs, Placement
 from mixkit.tasks import MultiClass, MultiLabel, Regression, Task
 from mixkit.tokens import TokenSite
 
-MODALITIES = ("image", "table", "audio", "graph")
+MODALITIES = ("image", "table", "audio", "graph", "node")
 Parameters = Mapping[str, float]
 
 
@@ -155,7 +155,7 @@ def objective(
         tokens: what learned mixing looks at, e.g. `MapTokens("layer3", 256)`.
         training: inputs and encoded targets of the training rows, for methods that look at them before the training.
         parameters: values that differ from the method's defaults, e.g. {"alpha": 0.4}.
-        modality: "image", "table", "audio" or "graph": takes the defaults for that kind of data.
+        modality: "image", "table", "audio", "graph" or "node": takes the defaults for that kind of data.
 
     Raises:
         ValueError: unknown name, modality or parameter; unknown site.

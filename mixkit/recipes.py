@@ -16,7 +16,7 @@ from mixkit.policies import Blend, CutMix, Policy
 from mixkit.sites import unwrapped
 from mixkit.tasks import MultiClass, MultiLabel
 
-# Strength by kind of data as in the papers: 1 for images and graphs, 0.2 for speech and tables (Zhang et al. 2018;
+# Strength by kind of data as in the papers: 1 for images, graphs and nodes, 0.2 for speech and tables (Zhang et al. 2018;
 # Zou et al. 2023, sections 4.1-4.4).
 ALPHAS = {"table": {"alpha": 0.2}, "audio": {"alpha": 0.2}}
 ETAS = {
@@ -24,6 +24,7 @@ ETAS = {
     "table": {"alpha": 0.2, "eta": 1e-2},
     "audio": {"alpha": 0.2, "eta": 1e-2},
     "graph": {"eta": 1e-2},
+    "node": {"eta": 1e-2},
 }
 ALPHA_GRID = (0.1, 0.2, 0.5, 1.0, 2.0)
 ETA_GRID = (1e-4, 1e-3, 1e-2, 1e-1)

@@ -23,6 +23,7 @@ from mixkit_audio.networks import AudioNet, LogMel
 from mixkit_audio.power import LogPower
 from mixkit_audio.reading import SUFFIXES, Shape, Waves, read_clips
 from mixkit_audio.transforms import random_time_shift, show_clip
+from mixkit_audio.word_tests import WordTests
 
 _STATISTICS_ROWS = 2000
 
@@ -157,6 +158,7 @@ def _prepared(
         with_continuous=_replaced,
         bounds=(-1.0, 1.0),
         tokens=_tokens,
+        further=WordTests(partial(_batch, waves), labels, classes, partial(show_clip, rate=rate)),
     )
 
 

@@ -11,7 +11,7 @@ from mixkit.comparison.calibration import reliability_curve
 from mixkit.comparison.metrics import Metric
 from mixkit.comparison.statistics import Verdict, judge_official, judge_official_total, judge_resampled
 from mixkit.comparison.store import Record
-from mixkit.report.summary import Cost, Curve, Descriptive, MethodSummary, Reliability
+from mixkit.report.summary import Cost, Curve, MethodSummary, Reliability
 
 REFERENCE = "erm"
 Floats = npt.NDArray[np.float64]
@@ -146,7 +146,7 @@ def described(runs: Sequence[Record], reference: Sequence[Record], design: Desig
         "score_sd": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
         "scores": list(scores),
         "difference": 0.0,
-        "descriptive": cast(Descriptive, means([run.get("descriptive", {}) for run in runs])),
+        "descriptive": means([run.get("descriptive", {}) for run in runs]),
         "cost": cost(runs, reference),
         "configuration": runs[0].get("configuration") if runs else None,
         "curve": curve(runs),

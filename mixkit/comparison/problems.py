@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 
 from mixkit.method import Setting
 from mixkit.placement import Placement
+from mixkit.report.summary import GalleryItem
 from mixkit.tasks import Task
 from mixkit.tokens import TokenSite
 
@@ -44,6 +45,24 @@ class Split(NamedTuple):
     test: IntArray
 
 
+class FurtherTests(Protocol):
+    """What a kind of data tests beside the usual scores: several words at once, say.  Descriptive, never a verdict."""
+
+    def scores(self, predict: Callable[[Any], Tensor], rows: IntArray, generator: Generator) -> dict[str, float]:
+        """Return scores by name, as a report shall print it; of all methods of a cell on the same draws.
+
+        Args:
+            predict: inputs on the CPU -> logits (n, K) on the CPU, of a trained network.
+            rows: int64, the test rows.
+            generator: for whatever is drawn.
+        """
+        ...
+
+    def examples(self, rows: IntArray, generator: Generator) -> list[GalleryItem]:
+        """Return what the tests look or sound like, for the report."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """One split's preprocessing, fitted on its training rows, and the model it feeds.
@@ -59,6 +78,7 @@ class Prepared:
             is nothing that it could.
         recipe: default training recipe.
         show: (inputs, i) -> HTML fragment that draws row i of the inputs (user text escaped); for galleries.
+        further: scores of this kind of data beside those that every classifier gets; None: there are none.
         show_weights: (inputs, rows, weights float (K, L)) -> HTML fragment that draws how much a learned mix takes of
             its K samples, `rows` of the inputs with the own one first, at each of the L tokens that are no padding
             (user text escaped); None: maps are coloured, other tokens get numbered bars.
@@ -84,6 +104,7 @@ class Prepared:
     bounds: tuple[float, float] = (float("-inf"), float("inf"))
     tokens: Callable[[nn.Module, Generator], TokenSite] | None = None
     show_weights: Callable[[Any, Sequence[int], Tensor], str] | None = None
+    further: FurtherTests | None = None
 
     def rows(self, picked: Tensor) -> tuple[Any, Tensor]:
         """Return inputs and encoded targets of the rows at int64 `picked` (B,)."""

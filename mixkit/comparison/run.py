@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,11 @@ from mixkit.objectives import Objective
 from mixkit.randomness import derived_generator, derived_seed
 from mixkit.report.summary import GalleryItem
 from mixkit.tasks import MultiClass
-from mixkit.training.evaluation import predict_logits, robustness
+from mixkit.training.evaluation import network_logits, predict_logits, robustness
 from mixkit.training.loop import Epoch, build_model, steps_per_epoch, train, training_fabric
 from mixkit.training.threads import one_thread
 
-MODEL, DRAWS, TUNING, TOKENS = 11, 12, 13, 14  # streams derived from a cell's seed
+MODEL, DRAWS, TUNING, TOKENS, FURTHER = 11, 12, 13, 14, 15  # streams derived from a cell's seed
 CURVE_POINTS = 12
 Arrays = dict[str, npt.NDArray[Any]]
 Progress = Callable[[int, int], None]
@@ -245,7 +246,7 @@ def score(problem: Problem, prepared: Prepared, run: Run, trained: Trained, fabr
     arrays: Arrays = {"rows": cell.test, "outputs": outputs.astype(np.float32)}
     if run.metrics[0].per_item is not None:
         arrays["items"] = np.asarray(run.metrics[0].per_item(outputs, truth), dtype=np.float32)
-    descriptive = {}
+    descriptive: dict[str, float] = {}
     if isinstance(task, MultiClass):
         held_out = predict(trained.objective, prepared, cell.validation, recipe, fabric).double().numpy()
         temperature = fit_temperature(held_out, problem.labels[cell.validation])
@@ -259,6 +260,9 @@ def score(problem: Problem, prepared: Prepared, run: Run, trained: Trained, fabr
         } | robustness(
             trained.objective.deploy(), prepared, cell.test, 2 * recipe.batch_size, seed=cell.seed, fabric=fabric
         )
+    if prepared.further is not None:
+        network = partial(network_logits, trained.objective.deploy(), batch_size=2 * recipe.batch_size, fabric=fabric)
+        descriptive |= prepared.further.scores(network, cell.test, derived_generator(cell.seed, FURTHER))
     return {"scores": scores, "descriptive": {k: finite(v) for k, v in descriptive.items()}}, arrays
 
 

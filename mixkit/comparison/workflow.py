@@ -17,6 +17,7 @@ from mixkit.comparison.metrics import default_rope
 from mixkit.comparison.official import FEWEST_SEEDS
 from mixkit.comparison.problems import DataError
 from mixkit.comparison.resampled import FEWEST_CELLS
+from mixkit.comparison.run import FURTHER
 from mixkit.comparison.screen import Screen
 from mixkit.comparison.settings import Settings
 from mixkit.comparison.snippet import snippet
@@ -25,6 +26,7 @@ from mixkit.comparison.store import Record, Store
 from mixkit.comparison.workplace import Job, Workplace, workplace
 from mixkit.files import plural
 from mixkit.method import methods
+from mixkit.randomness import derived_generator
 from mixkit.report.formats import duration
 from mixkit.report.html import write
 from mixkit.report.summary import GalleryItem, MethodSummary, ProblemSummary, Split, Summary
@@ -247,5 +249,8 @@ def galleries(
         for key in (entry.run(method, cell).key(name) for method in entry.methods):
             if key in done and (packed := store.outputs(key).get("gallery")) is not None:
                 items += unpacked(packed)
-        drawn[name] = sorted(items, key=lambda item: entry.methods.index(item.method))
+        items.sort(key=lambda item: entry.methods.index(item.method))
+        if (further := entry.first_prepared.further) is not None:
+            items += further.examples(cell.test, derived_generator(cell.seed, FURTHER))
+        drawn[name] = items
     return drawn

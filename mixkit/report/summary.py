@@ -29,16 +29,9 @@ class Split(TypedDict, total=False):
     test: int
 
 
-class Descriptive(TypedDict, total=False):
-    """Numbers beside the primary metric, means over cells; `_scaled` is after temperature scaling."""
-
-    log_loss: float | None
-    log_loss_scaled: float | None
-    ece: float | None
-    ece_scaled: float | None
-    temperature: float | None
-    accuracy_noise: float | None
-    accuracy_pgd: float | None
+Descriptive = dict[str, float | None]
+"""Numbers beside the primary metric by name, means over cells: those of every classifier (`_scaled` is after
+temperature scaling), and what a kind of data tests besides, under the names that are printed."""
 
 
 class Cost(TypedDict, total=False):

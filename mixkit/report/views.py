@@ -3,15 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from markupsafe import Markup
 
 from mixkit.report import charts, formats, words
-from mixkit.report.summary import Failure, GalleryItem, MethodSummary, ProblemSummary, Summary
+from mixkit.report.summary import Descriptive, Failure, GalleryItem, MethodSummary, ProblemSummary, Summary
 
-_Key = Literal["log_loss", "log_loss_scaled", "ece", "ece_scaled", "temperature", "accuracy_noise", "accuracy_pgd"]
-DESCRIPTIVE: Mapping[_Key, str] = {
+DESCRIPTIVE: Mapping[str, str] = {
     "log_loss": "log loss",
     "log_loss_scaled": "log loss, scaled",
     "ece": "ECE",
@@ -75,6 +74,8 @@ class ProblemView:
     methods: list[MethodView]
     headings: list[str]
     descriptive: list[tuple[str, list[str]]]
+    further_headings: list[str]
+    further: list[tuple[str, list[str]]]
     charts: list[Chart]
     gallery: list[Group]
     winner: str | None
@@ -132,7 +133,10 @@ def _text(value: Any) -> str:
 
 def _problem(summary: Summary, name: str, identity: str, items: Sequence[GalleryItem]) -> ProblemView:
     problem = summary["problems"][name]
-    headings, descriptive = _descriptive(problem)
+    found = {name: method.get("descriptive") or {} for name, method in problem["methods"].items()}
+    headings, descriptive = _numbers(found, list(DESCRIPTIVE))
+    others = dict.fromkeys(key for numbers in found.values() for key in numbers if key not in DESCRIPTIVE)
+    further_headings, further = _numbers(found, list(others))
     return ProblemView(
         identity=identity,
         name=name,
@@ -144,6 +148,8 @@ def _problem(summary: Summary, name: str, identity: str, items: Sequence[Gallery
         methods=[_method(problem, method) for method in problem["methods"]],
         headings=headings,
         descriptive=descriptive,
+        further_headings=further_headings,
+        further=further,
         charts=_problem_charts(problem, identity),
         gallery=groups(items),
         winner=problem["winner"],
@@ -193,12 +199,11 @@ def _cells(method: MethodSummary) -> list[float | None]:
     return method.get("scores") or []
 
 
-def _descriptive(problem: ProblemSummary) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """Return headings and rows of the numbers beside the primary metric; columns nobody has are left out."""
-    found = {name: method.get("descriptive") or {} for name, method in problem["methods"].items()}
-    keys = [key for key in DESCRIPTIVE if any(numbers.get(key) is not None for numbers in found.values())]
+def _numbers(found: Mapping[str, Descriptive], keys: Sequence[str]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Return headings and rows of the numbers `keys` beside the primary metric; those nobody has are left out."""
+    keys = [key for key in keys if any(numbers.get(key) is not None for numbers in found.values())]
     rows = [(name, [_plain_number(numbers.get(key)) for key in keys]) for name, numbers in found.items()]
-    return [DESCRIPTIVE[key] for key in keys], rows if keys else []
+    return [DESCRIPTIVE.get(key, key) for key in keys], rows if keys else []
 
 
 def _plain_number(value: float | None) -> str:

@@ -24,6 +24,14 @@ def predict_logits(model: nn.Module, prepared: Prepared, rows: IntArray, batch_s
     return torch.cat(parts)
 
 
+def network_logits(model: nn.Module, inputs: Tensor, *, batch_size: int, fabric: Fabric) -> Tensor:
+    """Return logits float32 (n, K) on the CPU for inputs (n, ...) that are on it; the model is left in its mode."""
+    dtype = next(model.parameters()).dtype
+    with evaluating(model), torch.no_grad():
+        parts = [model(part.to(fabric.device, dtype)).float().cpu() for part in torch.split(inputs, batch_size)]
+    return torch.cat(parts)
+
+
 def batch_for(model: nn.Module, prepared: Prepared, rows: Tensor, fabric: Fabric) -> Any:
     """Return the inputs of `rows` where `model` is; a tensor also in its precision."""
     inputs = prepared.batch(rows).to(fabric.device)
