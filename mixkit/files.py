@@ -69,6 +69,8 @@ def list_unlabelled(path: Path, suffixes: Collection[str]) -> list[Row]:
 def read_rows(rows: Sequence[Row], read: Callable[[int, Path], object], kind: str) -> tuple[list[int], list[str]]:
     """Call `read(i, path)` for every row; return the rows it could read and the names of the others.
 
+    On a terminal a progress bar shows where there are many.
+
     Args:
         rows: the files.
         read: stores what it reads; raises what it likes on a corrupt file.
@@ -80,7 +82,9 @@ def read_rows(rows: Sequence[Row], read: Callable[[int, Path], object], kind: st
     kept: list[int] = []
     failed: list[str] = []
     reason: Exception | None = None
-    for i, row in enumerate(rows):
+    from mixkit.comparison.screen import counted  # noqa: PLC0415 - screen imports what imports this
+
+    for i, row in enumerate(counted(rows, f"reading {kind} files")):
         try:
             read(i, row.path)
             kept.append(i)

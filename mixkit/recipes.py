@@ -16,7 +16,7 @@ from mixkit.policies import Blend, CutMix, Policy
 from mixkit.sites import unwrapped
 from mixkit.tasks import MultiClass, MultiLabel
 
-# Strength by kind of data as in the papers: 1 for images, graphs and nodes, 0.2 for speech and tables (Zhang et al. 2018;
+# Strength by kind of data as in the papers: 1 for images, graphs, nodes, 0.2 for speech and tables (Zhang et al. 2018;
 # Zou et al. 2023, sections 4.1-4.4).
 ALPHAS = {"table": {"alpha": 0.2}, "audio": {"alpha": 0.2}}
 ETAS = {

@@ -22,6 +22,7 @@ from mixkit_audio.clip_tokens import ClipTokens
 from mixkit_audio.networks import AudioNet, LogMel
 from mixkit_audio.power import LogPower
 from mixkit_audio.reading import SUFFIXES, Shape, Waves, read_clips
+from mixkit_audio.speech_commands import official
 from mixkit_audio.transforms import random_time_shift, show_clip
 from mixkit_audio.word_tests import WordTests
 
@@ -68,10 +69,13 @@ class AudioProblem:
 def load_clips(path: Path, options: LoadOptions) -> AudioProblem:
     """Read a folder of clips; classes, split and groups as in `mixkit.folders.list_labelled`.
 
+    The lists of Speech Commands are its official split (see `mixkit_audio.speech_commands`).  Of folders of 5,000 files
+    and more, the decoded clips are kept on disk (see `mixkit_audio.clip_cache`) and mapped into memory.
+
     Raises:
         DataError: the folder cannot be used; the message says why and what to do.
     """
-    listing = list_labelled(path, SUFFIXES, options)
+    listing = official(list_labelled(path, SUFFIXES, options))
     waves, shape, kept, notes = read_clips(listing.rows, shape=None)
     listing = listing.keep(kept, *notes)
     name = problem_name(path)

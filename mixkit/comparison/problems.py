@@ -139,7 +139,7 @@ class Problem(Protocol):
 
     Attributes:
         name: short, unique in a comparison, also used in file names.
-        modality: "image", "table", "audio" or "graph".
+        modality: "image", "table", "audio", "graph" or "node" (of one graph): what a method's `modalities` speak of.
         title: one line for reports, e.g. "digits: 1,797 images of 8 x 8, 10 classes (scikit-learn)".
         notes: what a reader must know: "synthetic", "3 files could not be read: ...".
         labels: (n,) int64 class codes, or float64 targets for regression; decides sizes and stratification.

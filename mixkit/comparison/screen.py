@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +15,20 @@ from mixkit.comparison.workplace import Running
 from mixkit.report.summary import plain
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+
+
+MANY = 2000  # things that a bar counts; fewer are read in seconds
+Thing = TypeVar("Thing")
+
+
+def counted(things: Sequence[Thing], what: str) -> Iterator[Thing]:
+    """Yield `things`; if they are many and stderr is a terminal, a bar there counts them until the last."""
+    console = Console(stderr=True)
+    if len(things) < MANY or not console.is_terminal:
+        yield from things
+        return
+    with Progress(*COLUMNS, console=console, transient=True) as bar:
+        yield from bar.track(things, description=what)
 
 
 class Screen:
