@@ -4,13 +4,13 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch.utils.data import default_collate, get_worker_info
+from torch.utils.data import default_collate
 
 from mixkit.mix import Mixing
 from mixkit.objectives import check_lengths, check_values
 from mixkit.plan import PairPlan, Plan
-from mixkit.randomness import derived_generator, fresh_generator, rank
 from mixkit.tasks import Task
+from mixkit.worker_generators import WorkerGenerator
 
 
 class Mixer:
@@ -38,11 +38,15 @@ class Mixer:
     def __init__(self, mix: Mixing, task: Task, generator: Generator | None = None) -> None:
         self.mix = mix
         self.task = task
-        self.generator = fresh_generator() if generator is None else generator
+        self._generators = WorkerGenerator(generator)
         # in shared memory: a worker that runs since the first epoch must see what is set in the tenth
         self._progress: Tensor = torch.zeros(1, dtype=torch.float64, device="cpu")
         self._progress.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self._worker_generators: dict[int, Generator] = {}
+
+    @property
+    def generator(self) -> Generator:
+        """Where draws come from outside loader workers."""
+        return self._generators.own
 
     def set_progress(self, progress: float) -> None:
         """Say how much of the training is done; from the mix's `until` on (at the latest from 1.0) nothing is mixed.
@@ -105,28 +109,13 @@ class Mixer:
         if targets.device.type == "cpu":  # elsewhere a look at the inputs would wait for the device
             check_values(inputs, targets, None)
         progress = float(self._progress)
-        return self.mix.draw(inputs, targets, self._generator(), progress=progress), targets
-
-    def _generator(self) -> Generator:
-        """Return this process's generator: the own one, or one of the loader worker and its epoch."""
-        worker = get_worker_info()
-        if worker is None:
-            return self.generator
-        if worker.seed not in self._worker_generators:
-            seed = self.generator.initial_seed() % 2**63
-            self._worker_generators[worker.seed] = derived_generator(seed, rank(), worker.seed % 2**63)
-        return self._worker_generators[worker.seed]
+        return self.mix.draw(inputs, targets, self._generators.here(), progress=progress), targets
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what goes to a loader's worker where processes are spawned; torch cannot send a generator there."""
-        generator = (self.generator.initial_seed(), self.generator.get_state().numpy().tobytes())
-        return {**self.__dict__, "generator": generator, "_worker_generators": {}}
+        return self.__dict__.copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        seed, words = state["generator"]
-        generator = torch.Generator().manual_seed(seed)
-        generator.set_state(torch.frombuffer(bytearray(words), dtype=torch.uint8))
-        self.__dict__.update(state, generator=generator)
+        self.__dict__.update(state)
         self._progress.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 

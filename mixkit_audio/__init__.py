@@ -5,6 +5,7 @@ from functools import partial
 from mixkit.comparison.problems import Adapter
 from mixkit.files import holds
 from mixkit_audio.band_mix import BandMix, StyleMix
+from mixkit_audio.box_mix import BoxMix
 from mixkit_audio.clip_tokens import ClipTokens
 from mixkit_audio.clips import Clips
 from mixkit_audio.label_laws import Absorbing, Original, Overlap, Share, Union
@@ -18,6 +19,7 @@ from mixkit_audio.reading import SUFFIXES
 from mixkit_audio.spectrogram_mix import SpectrogramMix
 from mixkit_audio.synthetic import keywords
 from mixkit_audio.wave_mix import SnrPairs, UniformPairs, WaveMix
+from mixkit_audio.word_tests import WordTests
 
 __all__ = [
     "ADAPTER",
@@ -26,6 +28,7 @@ __all__ = [
     "AudioNet",
     "AudioProblem",
     "BandMix",
+    "BoxMix",
     "ClipTokens",
     "Clips",
     "LogMel",
@@ -43,6 +46,7 @@ __all__ = [
     "UniformPairs",
     "Union",
     "WaveMix",
+    "WordTests",
     "keywords",
     "load_clips",
 ]

@@ -115,11 +115,7 @@ class BandMix:
         Raises:
             ValueError: `inputs` are no spectrograms, or lengths differ.
         """
-        clips = as_clips(inputs)
-        if clips.values.ndim < 3 or len(clips) != len(pairing):
-            raise ValueError(
-                f"inputs must be {len(pairing)} spectrograms (B, ..., F, T), got shape {tuple(clips.values.shape)}"
-            )
+        clips = as_spectrograms(inputs, len(pairing))
         size, bins, frames = len(pairing), *clips.values.shape[-2:]
         counts = self._counts(size, generator)
         lengths = clips.lengths.cpu()
@@ -137,6 +133,18 @@ class BandMix:
         shape = (self.frequency + 1) * (self.time + 1) - 1
         drawn = 1 + torch.randint(shape, (size,), generator=generator, device="cpu")  # 0 would be no band
         return torch.stack([drawn // (self.time + 1), drawn % (self.time + 1)], 1)
+
+
+def as_spectrograms(inputs: Any, size: int) -> Clips:
+    """Return `inputs` as clips.
+
+    Raises:
+        ValueError: they are not `size` spectrograms.
+    """
+    clips = as_clips(inputs)
+    if clips.values.ndim < 3 or len(clips) != size:
+        raise ValueError(f"inputs must be {size} spectrograms (B, ..., F, T), got shape {tuple(clips.values.shape)}")
+    return clips
 
 
 def bands(counts: Tensor, lengths: Tensor, generator: Generator, *, most: int, width: float, size: int) -> Tensor:

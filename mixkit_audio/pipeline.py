@@ -7,7 +7,7 @@ from torch import Generator, Tensor, nn
 
 from mixkit.mix import Mixing
 from mixkit.plan import check_targets
-from mixkit.randomness import fresh_generator
+from mixkit.worker_generators import WorkerGenerator
 from mixkit_audio.clips import Clips
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -40,6 +40,9 @@ class Pipeline(nn.Module):
     Lengths follow each transform's own ratio of frames.  A stage that gives out whole clips at once has to keep the
     batch axis first and time last.
 
+    It works in a training loop, inside a model as its front end, and in a `collate_fn`, where every loader worker draws
+    from a generator of its own, see `mixkit.worker_generators`.
+
     Args:
         stages: in order.
         generator: where mixes draw from, a CPU generator; None: a private one from fresh entropy.
@@ -64,12 +67,17 @@ class Pipeline(nn.Module):
                     "wrap a policy in Mix(policy, pairs)"
                 )
         self.transforms = nn.ModuleList(stage for stage in stages if isinstance(stage, nn.Module))
-        self.generator = fresh_generator() if generator is None else generator
+        self._generators = WorkerGenerator(generator)
         self.progress = 0.0
         modules = iter(range(len(self.transforms)))
         self._stages: list[int | Mixing] = [
             next(modules) if isinstance(stage, nn.Module) else stage for stage in stages
         ]
+
+    @property
+    def generator(self) -> Generator:
+        """Where mixes draw from outside loader workers."""
+        return self._generators.own
 
     def forward(
         self, inputs: Tensor, targets: Tensor | None = None, lengths: Tensor | None = None
@@ -106,7 +114,7 @@ class Pipeline(nn.Module):
                 if targets is None:
                     raise ValueError(f"targets must be given, {type(stage).__name__} mixes them with the clips")
                 check_targets(targets, len(inputs))
-                plan = stage.draw(clips, targets, self.generator, progress=self.progress)
+                plan = stage.draw(clips, targets, self._generators.here(), progress=self.progress)
                 clips, targets = plan.apply(clips), plan.targets(targets)  # type: ignore[arg-type]  # plans of this package take clips
         values = clips.values if isinstance(clips, Clips) else clips
         unmixed = beside.values if isinstance(beside, Clips) else beside

@@ -1,6 +1,7 @@
 """Several words at once, label laws, and pipelines of transforms and mixes."""
 
 import math
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from mixkit_audio import (
     Absorbing,
     AudioNet,
     Clips,
+    ClipTokens,
     LogMel,
     LogPower,
     MixTraining,
@@ -218,6 +220,87 @@ def test_a_pipeline_works_behind_a_loader_and_in_a_collate_function():
     for x, t in DataLoader(data, batch_size=4, collate_fn=collate):
         assert x.shape == (4, 4000)
         assert t.shape == (4, 8)
+
+
+class Same(torch.utils.data.Dataset):
+    """Eight times the same four clips, so that only what is drawn differs."""
+
+    def __len__(self):
+        return 32
+
+    def __getitem__(self, i):
+        return clips()[i % 4], torch.eye(4)[i % 4]
+
+
+class Collate:
+    def __init__(self, pipeline):
+        self.pipeline = pipeline
+
+    def __call__(self, samples):
+        return self.pipeline(*map(torch.stack, zip(*samples, strict=True)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_loader_workers_draw_differently_and_the_same_again_from_a_seeded_loader(context):
+    def epoch():
+        collate = Collate(Pipeline(Mix(WaveMix(), BetaPairs(1.0)), generator=seeded(4)))
+        loader = DataLoader(
+            Same(), 4, num_workers=2, collate_fn=collate, multiprocessing_context=context, generator=seeded(9)
+        )
+        return [labels for _, labels in loader]
+
+    first, second = epoch(), epoch()
+    assert all(torch.equal(one, two) for one, two in zip(first, second, strict=True))
+    assert not any(torch.equal(first[i], first[j]) for i in range(8) for j in range(i))
+
+
+def front_and_net():
+    """A model whose front end is a pipeline."""
+    from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
+
+    torch.manual_seed(0)
+    front = Pipeline(MelSpectrogram(16000, n_fft=400, n_mels=20), AmplitudeToDB(top_db=None))
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 8, 3, stride=2, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3, stride=2, padding=1)
+    )
+    head = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 4))
+    return torch.nn.Sequential(OrderedDict(front=front, net=net, head=head))
+
+
+def test_learned_masks_mix_what_a_pipeline_gives_out():
+    model, x = front_and_net(), 0.3 * torch.randn(4, 1, 8000, generator=seeded(5))
+    task = mixkit.MultiClass(4)
+    block = mixkit.MixBlock(8)
+    objective = mixkit.AutoMix(model, task, ClipTokens("net", 8), block, mixkit.AtSite("front"), generator=seeded())
+    optimizer = torch.optim.SGD(objective.param_groups(), lr=0.01)
+    objective.attach(optimizer)
+    terms = objective(x, torch.eye(4))
+    sum(terms.values()).backward()
+    assert "transforms.0.mel_scale.fb" in dict(model.front.named_buffers())
+    assert any(bool(p.grad.abs().sum() > 0) for p in block.parameters() if p.grad is not None)
+
+
+def test_mixupe_takes_clean_and_mixed_rows_through_one_pass_of_a_pipeline():
+    model, x = front_and_net(), 0.3 * torch.randn(4, 1, 8000, generator=seeded(5))
+    rows = []
+    model.front.register_forward_pre_hook(lambda module, given: rows.append(len(given[0])))
+    for place, through in ((None, 8), (mixkit.AtSite("front"), 4)):
+        rows.clear()
+        objective = mixkit.Mixed(
+            model,
+            mixkit.MultiClass(4),
+            Mix(WaveMix() if place is None else mixkit.Blend(), BetaPairs(0.2)),
+            place,
+            penalty=mixkit.MixupE(0.01),
+            generator=seeded(),
+        )
+        if place is not None:
+            objective(x, torch.eye(4))  # the first batch probes the site
+            rows.clear()
+        terms = objective(x, torch.eye(4))
+        assert rows == [through]  # before the site clean rows need no second pass
+        assert float(terms["penalty"].detach()) > 0
 
 
 @pytest.mark.parametrize(
