@@ -31,6 +31,7 @@ class Setting:
         tokens: what learned mixing looks at; None where nobody said.
         training: returns the training rows, as inputs of the model and encoded targets, for methods that look at them
             before the training; None where nobody said.
+        absent: positions of classes that are the absence of the others (silence, background).
     """
 
     model: nn.Module
@@ -41,6 +42,7 @@ class Setting:
     total_steps: int | None = None
     tokens: TokenSite | None = None
     training: Callable[[], tuple[Any, Tensor]] | None = None
+    absent: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,7 +52,8 @@ def build_specmix(setting: Setting, parameters: Parameters) -> Objective:
 
 def build_mix_training(setting: Setting, parameters: Parameters) -> Objective:
     """Return the binary cross-entropy on one or two words at once, each fully on."""
-    mix = MixTraining(sir=(-parameters["sir"], parameters["sir"]), until=parameters["until"])
+    sir = (-parameters["sir"], parameters["sir"])
+    mix = MixTraining(sir=sir, background=setting.absent, until=parameters["until"])
     task = MultiLabel(setting.task.outputs, exclusive=True)
     return Mixed(setting.model, task, mix, AtInputs(), generator=setting.generator, total_steps=setting.total_steps)
 

@@ -24,7 +24,7 @@ from mixkit_audio.power import LogPower
 from mixkit_audio.reading import SUFFIXES, Shape, Waves, read_clips
 from mixkit_audio.speech_commands import official
 from mixkit_audio.transforms import random_time_shift, show_clip
-from mixkit_audio.word_tests import WordTests
+from mixkit_audio.word_tests import WordTests, absent
 
 _STATISTICS_ROWS = 2000
 
@@ -162,6 +162,7 @@ def _prepared(
         with_continuous=_replaced,
         bounds=(-1.0, 1.0),
         tokens=_tokens,
+        absent=tuple(absent(classes)),
         further=WordTests(partial(_batch, waves), labels, classes, partial(show_clip, rate=rate)),
     )
 

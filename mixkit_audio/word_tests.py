@@ -90,10 +90,9 @@ class WordTests:
 
     def _words(self, rows: IntArray, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return waveforms (n, 1, T) and classes (n,) of some of `rows` that hold words, and more than silence."""
-        absent = [code for code, name in enumerate(self.classes) if name.lower() in ABSENT]
         chosen = torch.from_numpy(rows)
         labels = torch.from_numpy(self.labels)[chosen]
-        words = ~torch.isin(labels, torch.tensor(absent, dtype=labels.dtype))
+        words = ~torch.isin(labels, torch.tensor(absent(self.classes), dtype=labels.dtype))
         chosen, labels = chosen[words], labels[words]
         picked = random_order(len(chosen), generator)[:ROWS]
         waves, labels = self.batch(chosen[picked]), labels[picked]
@@ -103,6 +102,15 @@ class WordTests:
 
 TEST = "the tests"
 _NUMERALS = {2: "two", 3: "three"}
+
+
+def absent(classes: Sequence[str]) -> list[int]:
+    """Return the positions of classes that are the absence of a word.
+
+    >>> absent(("_silence_", "down", "up"))
+    [0]
+    """
+    return [code for code, name in enumerate(classes) if name.lower() in ABSENT]
 
 
 def partners(labels: Tensor, count: int, generator: Generator) -> Tensor | None:

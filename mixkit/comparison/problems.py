@@ -78,6 +78,7 @@ class Prepared:
             is nothing that it could.
         recipe: default training recipe.
         show: (inputs, i) -> HTML fragment that draws row i of the inputs (user text escaped); for galleries.
+        absent: positions of classes that are the absence of the others (silence, background).
         further: scores of this kind of data beside those that every classifier gets; None: there are none.
         show_weights: (inputs, rows, weights float (K, L)) -> HTML fragment that draws how much a learned mix takes of
             its K samples, `rows` of the inputs with the own one first, at each of the L tokens that are no padding
@@ -105,6 +106,7 @@ class Prepared:
     tokens: Callable[[nn.Module, Generator], TokenSite] | None = None
     show_weights: Callable[[Any, Sequence[int], Tensor], str] | None = None
     further: FurtherTests | None = None
+    absent: tuple[int, ...] = ()
 
     def rows(self, picked: Tensor) -> tuple[Any, Tensor]:
         """Return inputs and encoded targets of the rows at int64 `picked` (B,)."""
@@ -131,6 +133,7 @@ class Prepared:
             total_steps=total_steps,
             tokens=None if self.tokens is None else self.tokens(model, tokens),
             training=lambda: self.rows(torch.from_numpy(training)),
+            absent=self.absent,
         )
 
 

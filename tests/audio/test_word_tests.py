@@ -163,6 +163,28 @@ def test_a_comparison_of_clips_reports_the_tests_with_players(tmp_path):
     assert "10 dB below" in tests
 
 
+def test_mix_training_never_labels_silence_beside_a_word(tmp_path):
+    from mixkit.comparison.problems import LoadOptions
+    from mixkit.method import method
+    from mixkit_audio import load_clips
+
+    for word, pitch in (("high", 900.0), ("low", 300.0), ("silence", 0.0)):
+        (tmp_path / word).mkdir(parents=True)
+        for take in range(8):
+            save_tone(tmp_path / word / f"{take}.wav", pitch * (1 + take / 100))
+    problem = load_clips(tmp_path, LoadOptions())
+    prepared = problem.prepare(np.arange(24))
+    assert prepared.absent == (2,)
+    generators = {"draws": torch.Generator().manual_seed(0), "tokens": torch.Generator()}
+    setting = prepared.setting(prepared.model(), np.arange(24), total_steps=1, **generators)
+    objective = method("mix-training").build(setting, method("mix-training").parameters("audio"))
+    targets = prepared.targets
+    plan = objective.mix.draw(prepared.batch(torch.arange(24)), targets, objective.generator)
+    labels = plan.targets(targets)
+    assert (labels.sum(1) == 2).any()
+    assert not ((labels[:, 2] > 0) & (labels[:, :2].sum(1) > 0)).any()
+
+
 def save_tone(path, pitch):
     wave = 8000 * np.sin(2 * np.pi * pitch * np.arange(2000) / 8000)
     soundfile.write(path, wave.astype(np.int16), 8000)
