@@ -8,6 +8,7 @@ from mixkit_audio.band_mix import BandMix, StyleMix
 from mixkit_audio.box_mix import BoxMix
 from mixkit_audio.clip_tokens import ClipTokens
 from mixkit_audio.clips import Clips
+from mixkit_audio.few_shot import shots, with_new_head
 from mixkit_audio.label_laws import Absorbing, Original, Overlap, Share, Union
 from mixkit_audio.levels import AWeighted, Rms
 from mixkit_audio.mix_training import MixTraining
@@ -49,6 +50,8 @@ __all__ = [
     "WordTests",
     "keywords",
     "load_clips",
+    "shots",
+    "with_new_head",
 ]
 
 

@@ -74,6 +74,19 @@ def as_clips(inputs: Any) -> Clips:
     return Clips(inputs, torch.full((len(inputs),), inputs.shape[-1], dtype=torch.int64, device=device))
 
 
+def all_full(lengths: Tensor, size: int) -> bool:
+    """Return whether every length is `size`, as far as that is known without waiting for an accelerator."""
+    return lengths.device.type == "cpu" and bool((lengths == size).all())
+
+
+def padded_with(values: Tensor, lengths: Tensor, padding: float) -> Tensor:
+    """Return `values` (B, ..., T) with `padding` behind each length; the same tensor where it is known to have none."""
+    if all_full(lengths, values.shape[-1]):
+        return values
+    valid = within(lengths, values.shape[-1], values.device)
+    return torch.where(along_time(valid, values.ndim), values, padding)
+
+
 def like(inputs: Any, clips: Clips) -> Any:
     """Return `clips` as what `inputs` were: clips, or a plain tensor."""
     return clips if isinstance(inputs, Clips) else clips.values

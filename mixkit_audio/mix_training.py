@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 from mixkit.pairing import Pairing, Sources, random_order
 from mixkit.plan import check_targets
 from mixkit.randomness import numpy_generator
-from mixkit_audio.clips import Clips, along_time, as_clips, check_float, like
-from mixkit_audio.levels import Level, Rms
+from mixkit_audio.clips import Clips, as_clips, check_float, like
+from mixkit_audio.levels import Level, Rms, real_part
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +47,12 @@ class WordsPlan:
         check_float(clips.values, "MixTraining")
         if len(clips) != len(self):
             raise ValueError(f"x must hold the {len(self)} clips that the plan was drawn for, got {len(clips)}")
-        values = clips.values.to(torch.promote_types(clips.values.dtype, torch.float32))
-        values = torch.where(along_time(clips.valid(), values.ndim), values, 0.0)
+        values = real_part(clips)
         index, gains = self.sources.index.to(values.device), self.gains.to(values)
-        mixed, lengths = torch.zeros_like(values), torch.zeros_like(clips.lengths)
+        mixed, lengths = values, torch.zeros_like(clips.lengths)
         for k in range(index.shape[1]):
             gain = gains[:, k].view(-1, *[1] * (values.ndim - 1))
-            mixed = mixed + gain * values[index[:, k]]
+            mixed = mixed.addcmul_(gain, values.index_select(0, index[:, k])) if k else gain * values
             heard = (gains[:, k] > 0).to(lengths.device)
             theirs = clips.lengths[index[:, k].to(lengths.device)]
             lengths = torch.maximum(lengths, torch.where(heard, theirs, 0))

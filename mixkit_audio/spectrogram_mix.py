@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from mixkit.pairing import Pairing
 from mixkit.plan import check_targets
-from mixkit_audio.clips import Clips, along_time, as_clips, check_float, like, per_clip
+from mixkit_audio.clips import Clips, along_time, as_clips, check_float, like, padded_with, per_clip
 from mixkit_audio.label_laws import Heard, LabelLaw, Share
 from mixkit_audio.wave_mix import PER_DB
 
@@ -190,14 +190,15 @@ class SpectrogramMix:
 
 def power_of(clips: Clips, domain: Domain) -> Tensor:
     """Return the mean power (B,) over channels, bins and valid frames, in double precision."""
-    power = clips.values.double()
+    power = clips.values.to(torch.promote_types(clips.values.dtype, torch.float32))
     if domain == "magnitude":
         power = power.square()
     elif domain in ("log", "db"):
         power = (power if domain == "log" else power * PER_DECIBEL).exp()
-    power = torch.where(along_time(clips.valid(), power.ndim), power, 0.0)
+    power = padded_with(power, clips.lengths, 0.0)
     cells = math.prod(power.shape[1:-1])
-    return power.flatten(1).sum(1) / (clips.lengths.to(power.device) * cells).clamp_min(1)
+    total = power.flatten(1).sum(1, dtype=torch.float64)
+    return total / (clips.lengths.to(power.device) * cells).clamp_min(1)
 
 
 def added(first: Tensor, second: Tensor, silence: float) -> Tensor:

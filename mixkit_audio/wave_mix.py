@@ -11,9 +11,9 @@ from torch import Generator, Tensor
 from mixkit.pairing import Pairing, PairSampler
 from mixkit.plan import check_targets
 from mixkit.randomness import numpy_generator
-from mixkit_audio.clips import Clips, along_time, as_clips, check_float, like, per_clip, within
+from mixkit_audio.clips import Clips, as_clips, check_float, like, padded_with, per_clip
 from mixkit_audio.label_laws import Heard, LabelLaw, Share
-from mixkit_audio.levels import Level
+from mixkit_audio.levels import Level, real_part
 
 PER_DB = math.log(10) / 20
 """Logits of an amplitude share per decibel: SNR = 20 log10(r / (1 - r)) = logit(r) / PER_DB."""
@@ -141,13 +141,12 @@ class WavePlan:
                 f"x must be ({len(self)}, ..., {self.size}) that the plan was drawn for, "
                 f"got {tuple(clips.values.shape)}"
             )
-        values = clips.values.to(torch.promote_types(clips.values.dtype, torch.float32))
-        values = torch.where(along_time(clips.valid(), values.ndim), values, 0.0)
-        partner = self.pairing.partner.to(values.device)
-        theirs = later(values[partner], self.offset)
-        mixed = per_clip(self.own, values) * values + per_clip(self.other, values) * theirs
+        values = real_part(clips)
+        theirs = later(values.index_select(0, self.pairing.partner.to(values.device)), self.offset)
+        # in place on what was just made: passes over memory are what this costs
+        mixed = (per_clip(self.own, values) * values).addcmul_(per_clip(self.other, values), theirs)
         lengths = self.result_lengths().to(clips.lengths.device)
-        mixed = torch.where(along_time(within(lengths, self.size, values.device), values.ndim), mixed, 0.0)
+        mixed = padded_with(mixed, lengths, 0.0)
         if self.limit:
             mixed = mixed / mixed.abs().flatten(1).amax(1).clamp_min(1.0).view(-1, *[1] * (mixed.ndim - 1))
         return like(x, Clips(mixed.to(clips.values.dtype), lengths))
@@ -277,10 +276,11 @@ def later(x: Tensor, steps: Tensor) -> Tensor:
     """Return `x` (B, ..., T) with each row moved by its own number of steps towards the end, zeros before."""
     if not bool(steps.any()):
         return x
-    steps = steps.to(x.device)
-    index = torch.arange(x.shape[-1], device=x.device)[None] - steps[:, None]
-    spread = index.clamp_min(0).view(len(x), *[1] * (x.ndim - 2), -1).expand_as(x)
-    return torch.where(along_time(index >= 0, x.ndim), x.gather(-1, spread), 0.0)
+    size, most = x.shape[-1], int(steps.max())
+    # a view (B, C, most + 1, T) of what is there after 0, 1, ... steps, the last of them first
+    windows = torch.nn.functional.pad(x.flatten(1, -2) if x.ndim > 2 else x[:, None], (most, 0)).unfold(2, size, 1)
+    rows = torch.arange(len(x), device=x.device)
+    return windows[rows, :, (most - steps).to(x.device)].reshape(x.shape)
 
 
 def _on(heard: Heard, t: Tensor) -> Heard:
