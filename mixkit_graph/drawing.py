@@ -12,7 +12,6 @@ from torch import Tensor
 from mixkit.report.weights import colour, scale, spread
 from mixkit_graph.features import NodeFeatures
 from mixkit_graph.graphs import ranges
-from mixkit_graph.nodes import NodeRows
 
 SIZE = 220
 MARGIN = 12
@@ -64,16 +63,16 @@ def chosen(edges: Tensor, size: int) -> tuple[Tensor, str]:
     return kept, caption if len(kept) == size else f"{caption}; {len(kept)} nodes drawn"
 
 
-def show_node(classes: tuple[str, ...], known: Tensor, nodes: NodeRows, i: int) -> str:
+def show_node(classes: tuple[str, ...], known: Tensor, nodes: Any, i: int) -> str:
     """Return a drawing of node i of `nodes` (ringed) and what is around it.
 
     Args:
         classes: names of the classes.
         known: int64 (N,), the class of training nodes, -1 elsewhere: others stay grey.
-        nodes: what is drawn.
+        nodes: a `NodeData`.
         i: which of its rows.
     """
-    edges, centre = nodes.graph.edges.cpu(), int(nodes.rows[i])
+    edges, centre = nodes.edge_index.cpu(), int(nodes.rows[i])
     kept = around(edges, len(known), start=centre, most=MOST_NEIGHBOURS, hops=2)
     named = [f"node {k}" + (f", {classes[known[k]]}" if known[k] >= 0 else "") for k in kept.tolist()]
     names = [(palette(int(known[k])), name) for k, name in zip(kept.tolist(), named, strict=True)]

@@ -18,7 +18,6 @@ from mixkit.tasks import MISSING, MultiClass
 from mixkit.tokens import SpanTokens
 from mixkit_graph.drawing import show_node
 from mixkit_graph.networks import NodeNet
-from mixkit_graph.nodes import NodeGraph, NodeRows, node_graph
 from mixkit_graph.planetoid import read_planetoid
 
 TRANSDUCTIVE = (
@@ -52,10 +51,12 @@ class NodeProblem:
     official: Split | None = None
     groups: IntArray | None = None
     grouped_look: str | None = None
-    modality: str = "graph"
+    modality: str = "node"
 
     def prepare(self, train: IntArray) -> Prepared:
         """Return what a run needs; nothing is fitted, `train` only says whose classes a drawing may show."""
+        from mixkit_graph.nodes import node_graph  # noqa: PLC0415 - takes seconds; nobody waits who only lists problems
+
         graph = node_graph(self.x, self.edges)
         labels = torch.from_numpy(
             self.labels if self.labelled is None else np.where(self.labelled, self.labels, MISSING)
@@ -63,10 +64,10 @@ class NodeProblem:
         known = torch.full_like(labels, -1)
         known[torch.as_tensor(train)] = labels[torch.as_tensor(train)]
         card = {
-            "modality": self.modality,
+            "modality": "graph",  # whose adapter reads it back
             "samples": "nodes",
             "classes": list(self.classes),
-            "graph": fingerprint(self.x, graph.edges),
+            "graph": fingerprint(self.x, graph.edge_index),
             "network": {"features": self.x.shape[1], "outputs": len(self.classes), **self.network},
             "recipe": asdict(self.recipe),
         }
@@ -111,9 +112,11 @@ def restore_nodes(card: Mapping[str, Any], folder: Path, name: str) -> tuple[Pre
     Raises:
         DataError: files are missing or unreadable, or it is another graph.
     """
+    from mixkit_graph.nodes import node_graph  # noqa: PLC0415 - as above
+
     data = read_planetoid(folder, name)
     graph = node_graph(data.x, data.edges)
-    found = fingerprint(data.x, graph.edges)
+    found = fingerprint(data.x, graph.edge_index)
     if found != card["graph"]:
         raise DataError(
             f"the graph must be the one of the training ({describe(card['graph'])}), got {describe(found)}; "
@@ -124,8 +127,10 @@ def restore_nodes(card: Mapping[str, Any], folder: Path, name: str) -> tuple[Pre
     return assemble(card, graph, targets, torch.full((size,), -1)), [str(k) for k in range(size)]
 
 
-def assemble(card: Mapping[str, Any], graph: NodeGraph, targets: Tensor, known: Tensor) -> Prepared:
+def assemble(card: Mapping[str, Any], graph: Any, targets: Tensor, known: Tensor) -> Prepared:
     """Return what a run needs from a card, the graph, targets (N, K) and the classes that may be shown (N,)."""
+    from mixkit_graph.nodes import node_rows  # noqa: PLC0415 - as above
+
     classes = tuple(card["classes"])
     return Prepared(
         task=MultiClass(len(classes)),
@@ -147,11 +152,6 @@ def tokens_of(network: nn.Module, generator: Generator) -> SpanTokens:
     width = network.second.bias.shape[0]
     spans = min(SPANS, width)
     return SpanTokens("select", [channel * spans // width for channel in range(width)], generator=generator)
-
-
-def node_rows(graph: NodeGraph, rows: Tensor) -> NodeRows:
-    """Return nodes `rows` (B,) of the graph."""
-    return NodeRows(graph, torch.as_tensor(rows, dtype=torch.long))
 
 
 def fingerprint(x: Tensor, edges: Tensor) -> dict[str, Any]:

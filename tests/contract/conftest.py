@@ -16,8 +16,9 @@ from mixkit.training.loop import build_model
 
 ROWS = 48  # of the training, enough for a few batches of every problem
 # known without loading the adapters, so that collecting tests stays fast; a test compares this with what is there
-PROBLEMS = {"digits": "image", "crops": "table", "keywords": "audio", "motifs": "graph", "blocks": "graph"}
+PROBLEMS = {"digits": "image", "crops": "table", "keywords": "audio", "motifs": "graph", "blocks": "node"}
 UNMIXED = ("erm", "label-smoothing", "erm+ema")
+FURTHER_SAMPLES = ("gmixup", "graphmix")  # beside the batch they train on samples that have no row in it
 
 
 def pairs(*left_out):
@@ -46,12 +47,14 @@ def prepared_for(name):
 
 
 def pytest_generate_tests(metafunc):
-    """Run a test on every problem, with every method that suits if it takes `method`, or `mixing_method`."""
+    """Run a test on every problem, with every method that suits if it takes a `method` of some kind."""
     wanted = set(metafunc.fixturenames)
     if "method" in wanted:
         metafunc.parametrize(("problem", "method"), pairs(), indirect=["problem"])
     elif "mixing_method" in wanted:
-        metafunc.parametrize(("problem", "mixing_method"), pairs(*UNMIXED), indirect=["problem"])
+        metafunc.parametrize(("problem", "mixing_method"), pairs(*UNMIXED, *FURTHER_SAMPLES), indirect=["problem"])
+    elif "batch_method" in wanted:
+        metafunc.parametrize(("problem", "batch_method"), pairs(*FURTHER_SAMPLES), indirect=["problem"])
     elif "problem" in wanted:
         metafunc.parametrize("problem", list(PROBLEMS), indirect=True)
 

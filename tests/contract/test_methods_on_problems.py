@@ -51,7 +51,7 @@ def test_the_embedded_problems_are_the_five_that_are_tested_here():
     adapters, missing = find_adapters()
     assert not missing
     found = {problem.name: problem.modality for a in adapters.values() for problem in a.embedded()}
-    assert found == {"digits": "image", "crops": "table", "keywords": "audio", "motifs": "graph", "blocks": "graph"}
+    assert found == {"digits": "image", "crops": "table", "keywords": "audio", "motifs": "graph", "blocks": "node"}
 
 
 def test_every_default_method_of_an_adapter_exists_and_suits_it():
@@ -114,8 +114,8 @@ def test_a_batch_of_one_gives_finite_gradients(rows, method, build, step):
     assert all(bool(grad.isfinite().all()) for grad in gradients(objective))
 
 
-def test_missing_labels_have_no_gradient(prepared, rows, method, build, step):
-    objective = build(method)
+def test_missing_labels_have_no_gradient(prepared, rows, batch_method, build, step):
+    objective = build(batch_method)
     missing = torch.full_like(prepared.targets[:12], torch.nan)
     terms = step(objective, rows[:12], missing)
     total(terms).backward()

@@ -15,8 +15,10 @@ from mixkit_graph._pyg import Batch
 from mixkit_graph.features import NodeFeatures
 from mixkit_graph.generated import block_model, motif_graphs
 from mixkit_graph.graphs import graph_set
-from mixkit_graph.networks import GraphIsomorphismLayer, GraphNet, NodeNet
+from mixkit_graph.networks import GraphIsomorphismLayer, GraphNet, NodeNet, normalised
 from mixkit_graph.nodes import node_graph
+
+from torch_geometric.utils import to_dense_adj  # isort: skip
 
 NONE = LoadOptions()
 ALL = np.arange(320)
@@ -100,12 +102,13 @@ def test_edge_weights_reach_the_layer():
 
 def test_the_adjacency_and_layer_are_those_of_kipf_and_welling():
     graph = node_graph(torch.eye(3), torch.tensor([[0, 1], [1, 2]]))
+    edges = normalised(graph.edge_index, graph.edge_weight, 3)
     a = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 1.0]])
     root = torch.diag(a.sum(0) ** -0.5)
-    assert torch.allclose(graph.adjacency.to_dense(), root @ a @ root)
+    assert torch.allclose(to_dense_adj(*edges[:1], edge_attr=edges[1])[0], root @ a @ root)
     net = NodeNet(3, 2).eval()
     hidden = root @ a @ root @ net.first.weight + net.first.bias
-    assert torch.allclose(net.first(graph.adjacency, graph.x), hidden, atol=1e-6)
+    assert torch.allclose(net.first(graph.x, *edges), hidden, atol=1e-6)
 
 
 def test_one_graph_with_one_node_can_be_trained_on(write_tu):
@@ -128,7 +131,7 @@ def test_methods_train_at_the_sites_and_the_loss_falls(problem, method):
     torch.manual_seed(0)
     objective = mixkit.objective(
         method, prepared.model(), prepared.task, torch.Generator().manual_seed(0),
-        place=prepared.place, sites=prepared.sites, modality="graph",
+        place=prepared.place, sites=prepared.sites, modality=problem.modality,
     )  # fmt: skip
     optimizer = torch.optim.AdamW(objective.param_groups(), lr=1e-2)
     inputs, targets = prepared.batch(torch.arange(300)), prepared.targets[:300]
@@ -175,9 +178,13 @@ def net_is_finite(prepared):
 
 def test_the_whole_graph_is_moved_to_a_device_once():
     inputs = block_model().prepare(np.arange(10)).batch(torch.tensor([1]))
-    assert inputs.to("cpu").graph is inputs.graph
-    assert inputs.to("meta").graph is inputs.to("meta").graph
+    for key in ("x", "edge_index"):
+        assert inputs.to("cpu")[key] is inputs[key]
+        assert inputs.to("meta")[key] is inputs.to("meta")[key]
     assert inputs.to("meta").rows.device.type == "meta"
+    inputs.x = inputs.x.clone()  # no longer the graph's own
+    assert inputs.to("meta").x is not inputs.to("meta").x
+    assert inputs.x.device.type == "cpu"
 
 
 def test_node_networks_run_under_bfloat16_autocast():

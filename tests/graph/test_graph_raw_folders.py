@@ -230,5 +230,5 @@ def test_the_real_citation_graph_is_the_one_that_torch_geometric_reads(real):
     assert own.labels.tolist() == data.y.tolist()
     masks = (data.train_mask, data.val_mask, data.test_mask)
     assert [part.tolist() for part in own.official] == [mask.nonzero().flatten().tolist() for mask in masks]
-    edges = prepared.batch(torch.tensor([0])).graph.edges
+    edges = prepared.batch(torch.tensor([0])).edge_index
     assert set(map(tuple, edges.T.tolist())) == set(map(tuple, data.edge_index.T.tolist()))

@@ -1,0 +1,147 @@
+"""Networks written for `torch_geometric` as models of one argument: `GraphModel`, `NodeModel`, and `labelled_rows`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mixkit_graph.networks import SelectRows
+
+Arguments = Sequence[str] | Mapping[str, str]
+
+
+def labelled_rows(data: Any) -> Tensor:
+    """Return the rows of a graph that are samples, int64 (M,).
+
+    They are `data.rows` where that is there; else the first `data.batch_size` rows, the seeds of a neighbour-sampled
+    piece; else those that are True in `data.train_mask`.
+
+    Args:
+        data: a `torch_geometric` `Data`, or what a `HeteroData` holds for one type of nodes (`data["paper"]`).
+
+    Raises:
+        ValueError: none of them is there, `rows` are no int64 indices, or the mask is not bool (N,).
+
+    >>> from torch_geometric.data import Data
+    >>> labelled_rows(Data(x=torch.zeros(3, 2), train_mask=torch.tensor([True, False, True])))
+    tensor([0, 2])
+    """
+    if "rows" in data:
+        rows: Tensor = data.rows
+        if rows.dtype != torch.int64 or rows.ndim != 1:
+            raise ValueError(f"rows must be int64 of shape (M,), got {rows.dtype} {tuple(rows.shape)}")
+        return rows
+    if "batch_size" in data:
+        device = next((v.device for v in data.to_dict().values() if isinstance(v, Tensor)), None)
+        return torch.arange(int(data.batch_size), device=device)
+    if "train_mask" not in data:
+        raise ValueError(
+            f"data must say which of its nodes are samples, got only {', '.join(sorted(data.keys())) or 'nothing'}; "
+            "set data.rows to their indices, or data.train_mask"
+        )
+    mask: Tensor = data.train_mask
+    if mask.ndim != 1 or mask.dtype != torch.bool:
+        raise ValueError(
+            f"train_mask must be bool of shape (N,), got {mask.dtype} {tuple(mask.shape)}; of several splits take one: "
+            "data.train_mask = data.train_mask[:, 0]"
+        )
+    return mask.nonzero().flatten()
+
+
+class GraphModel(nn.Module):
+    """A network over graphs as a model of one argument: batch -> logits (B, K).
+
+    Args:
+        model: the network.
+        arguments: attributes of the batch that it is called with, in order; or a mapping from the names of its
+            parameters to attributes, to call it by keyword.
+
+    Raises:
+        ValueError: (when called) the batch lacks one of them.
+
+    >>> from torch_geometric.data import Data
+    >>> class Mean(nn.Module):
+    ...     def forward(self, x, edge_index):
+    ...         return x.mean(0, keepdim=True)
+    >>> GraphModel(Mean(), ("x", "edge_index"))(Data(x=torch.eye(2), edge_index=torch.tensor([[0], [1]])))
+    tensor([[0.5000, 0.5000]])
+    """
+
+    def __init__(self, model: nn.Module, arguments: Arguments = ("x", "edge_index", "batch")) -> None:
+        super().__init__()
+        self.model = model
+        self.arguments = dict(arguments) if isinstance(arguments, Mapping) else tuple(arguments)
+
+    def forward(self, batch: Any) -> Tensor:
+        """Return the logits of a `torch_geometric` `Batch`."""
+        logits: Tensor = called(self.model, self.arguments, batch)
+        return logits
+
+
+class NodeModel(nn.Module):
+    """A network over the nodes of a graph as a model of one argument: data -> logits (M, K) of its samples.
+
+    What the network gives out for the samples passes the submodule `select`, so that `AtSite("select")` mixes it:
+    there, behind the last layer, rows are independent samples.
+
+    Args:
+        model: the network; gives out a row a node, or a dict of them by the nodes' type.
+        arguments: attributes of the data that it is called with, in order; or a mapping from the names of its
+            parameters to attributes, to call it by keyword.
+        rows: data -> int64 (M,), which nodes are samples; None: all nodes come out.
+        node_type: of heterogeneous graphs, the type of nodes that are samples.
+
+    Raises:
+        ValueError: (when called) the data lack one of the arguments, or do not say which nodes are samples.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        arguments: Arguments = ("x", "edge_index"),
+        rows: Callable[[Any], Tensor] | None = labelled_rows,
+        *,
+        node_type: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.arguments = dict(arguments) if isinstance(arguments, Mapping) else tuple(arguments)
+        self.rows = rows
+        self.node_type = node_type
+        self.select = SelectRows()
+
+    def forward(self, data: Any) -> Tensor:
+        """Return the logits of the samples among the nodes of a `torch_geometric` `Data` or `HeteroData`."""
+        found = called(self.model, self.arguments, data)
+        nodes = data
+        if self.node_type is not None:
+            found, nodes = found[self.node_type], data[self.node_type]
+        logits: Tensor = found if self.rows is None else self.select(found, self.rows(nodes))
+        return logits
+
+
+def called(model: nn.Module, arguments: Arguments, data: Any) -> Any:
+    """Return what `model` gives out for these attributes of `data`.
+
+    Raises:
+        ValueError: an attribute is missing.
+    """
+    if isinstance(arguments, Mapping):
+        return model(**{name: attribute(data, key) for name, key in arguments.items()})
+    return model(*(attribute(data, key) for key in arguments))
+
+
+def attribute(data: Any, name: str) -> Any:
+    """Return an attribute of `data`; edges without `edge_weight` count 1 in torch_geometric's layers, given None.
+
+    Raises:
+        ValueError: there is none, or it is None.
+    """
+    value = getattr(data, name, None)
+    if value is None and name != "edge_weight":
+        raise ValueError(
+            f"data must have {name!r}, which the model is called with, got {type(data).__name__} with "
+            f"{', '.join(sorted(data.keys())) or 'nothing'}; set it, or name other arguments"
+        )
+    return value

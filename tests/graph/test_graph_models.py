@@ -1,0 +1,161 @@
+"""Networks of torch_geometric as models of one argument, and which rows of a graph are samples."""
+
+import pytest
+import torch
+from torch import nn
+
+import mixkit_graph._pyg  # noqa: F401 - silences what importing torch_geometric says
+from mixkit import AtSite, BetaPairs, Blend, Mix, Mixed, MixupE, MultiClass
+from mixkit_graph.models import GraphModel, NodeModel, labelled_rows
+
+from torch_geometric.data import Batch, Data, HeteroData  # isort: skip
+from torch_geometric.nn import GCNConv, SAGEConv, global_add_pool, to_hetero  # isort: skip
+
+
+class Gcn(nn.Module):
+    """The network of torch_geometric's own example."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = GCNConv(3, 8), GCNConv(8, 2)
+
+    def forward(self, x, edge_index, edge_weight=None):
+        return self.second(self.first(x, edge_index, edge_weight).relu(), edge_index, edge_weight)
+
+
+class Pooled(nn.Module):
+    """A convolution and a sum over each graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = GCNConv(3, 2)
+
+    def forward(self, x, edge_index, batch):
+        return global_add_pool(self.conv(x, edge_index), batch)
+
+
+@pytest.fixture
+def ring():
+    """Return a ring of six nodes with edge weights; 1, 4 and 5 are labelled."""
+    torch.manual_seed(0)
+    step = torch.arange(6)
+    edges = torch.stack([torch.cat([step, (step + 1) % 6]), torch.cat([(step + 1) % 6, step])])
+    mask = torch.tensor([0, 1, 0, 0, 1, 1], dtype=torch.bool)
+    return Data(x=torch.randn(6, 3), edge_index=edges, edge_weight=torch.rand(12), train_mask=mask)
+
+
+def test_rows_come_before_seeds_and_seeds_before_the_mask(ring):
+    assert labelled_rows(ring).tolist() == [1, 4, 5]
+    ring.batch_size = 2
+    assert labelled_rows(ring).tolist() == [0, 1]
+    ring.rows = torch.tensor([5, 0])
+    assert labelled_rows(ring).tolist() == [5, 0]
+
+
+def test_a_graph_that_does_not_name_its_samples_is_refused(ring):
+    del ring.train_mask
+    with pytest.raises(
+        ValueError, match=r"must say which of its nodes are samples, got only edge_index, edge_weight, x; .*data.rows"
+    ):
+        labelled_rows(ring)
+
+
+def test_a_mask_of_several_splits_is_refused(ring):
+    ring.train_mask = ring.train_mask[:, None].repeat(1, 10)
+    with pytest.raises(
+        ValueError, match=r"train_mask must be bool of shape \(N,\), got torch.bool \(6, 10\); .*\[:, 0\]"
+    ):
+        labelled_rows(ring)
+
+
+def test_rows_that_are_no_indices_are_refused(ring):
+    ring.rows = torch.tensor([True, False])
+    with pytest.raises(ValueError, match=r"rows must be int64 of shape \(M,\), got torch.bool \(2,\)"):
+        labelled_rows(ring)
+
+
+def test_a_node_model_gives_the_samples_logits_in_their_order(ring):
+    net = Gcn()
+    ring.rows = torch.tensor([5, 0, 5])
+    assert torch.equal(NodeModel(net)(ring), net(ring.x, ring.edge_index)[[5, 0, 5]])
+    assert torch.equal(NodeModel(net, rows=None)(ring), net(ring.x, ring.edge_index))
+
+
+def test_arguments_are_passed_in_order_or_by_name(ring):
+    net = Gcn()
+    expected = net(ring.x, ring.edge_index, ring.edge_attr)[[1, 4, 5]]
+    assert torch.equal(NodeModel(net, ("x", "edge_index", "edge_attr"))(ring), expected)
+    names = {"edge_attr": "edge_attr", "x": "x", "edge_index": "edge_index"}
+    assert torch.equal(NodeModel(net, names)(ring), expected)
+
+
+def test_a_missing_attribute_is_named(ring):
+    del ring.edge_attr
+    with pytest.raises(
+        ValueError, match=r"data must have 'edge_attr', which the model is called with, got Data with edge_index"
+    ):
+        NodeModel(Gcn(), ("x", "edge_index", "edge_attr"))(ring)
+
+
+def test_a_graph_model_gives_the_networks_logits(ring):
+    batch, net = Batch.from_data_list([ring, ring]), Pooled()
+    assert torch.equal(GraphModel(net)(batch), net(batch.x, batch.edge_index, batch.batch))
+    with pytest.raises(ValueError, match=r"data must have 'batch'"):
+        GraphModel(net)(ring)
+
+
+def test_select_is_a_site_where_samples_mix(ring):
+    task = MultiClass(2)
+    objective = Mixed(
+        NodeModel(Gcn()), task, Mix(Blend(), BetaPairs(1.0)), AtSite("select"),
+        penalty=MixupE(1e-2), generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    terms = objective(ring, task.encode([0, 1, 1]))
+    assert sorted(terms) == ["mixed", "penalty"]
+    sum(terms.values()).backward()
+    assert all(p.grad.isfinite().all() for p in objective.parameters())
+
+
+class Sage(nn.Module):
+    """Two layers, to be made heterogeneous."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = SAGEConv((-1, -1), 4), SAGEConv((-1, -1), 2)
+
+    def forward(self, x, edge_index):
+        return self.second(self.first(x, edge_index).relu(), edge_index)
+
+
+def test_of_a_heterogeneous_graph_one_type_is_classified():
+    data = HeteroData()
+    data["paper"].x, data["author"].x = torch.randn(4, 3), torch.randn(2, 5)
+    data["author", "writes", "paper"].edge_index = torch.tensor([[0, 1, 1], [0, 1, 3]])
+    data["paper", "of", "author"].edge_index = torch.tensor([[0, 1, 3], [0, 1, 1]])
+    data["paper"].rows = torch.tensor([3, 0])
+    net = to_hetero(Sage(), data.metadata())
+    out = NodeModel(net, ("x_dict", "edge_index_dict"), node_type="paper")(data)
+    assert torch.equal(out, net(data.x_dict, data.edge_index_dict)["paper"][[3, 0]])
+
+
+def test_seeds_of_one_type_of_a_sampled_piece_are_its_samples():
+    data = HeteroData()
+    data["paper"].x, data["paper"].batch_size = torch.randn(4, 3), 2
+    assert labelled_rows(data["paper"]).tolist() == [0, 1]
+    data["author"].x = torch.randn(2, 5)
+    with pytest.raises(ValueError, match=r"must say which of its nodes are samples, got only x;"):
+        labelled_rows(data["author"])
+
+
+def test_edges_without_weights_count_one_where_weights_are_named():
+    from torch_geometric.nn import GCNConv
+
+    generator = torch.Generator().manual_seed(0)
+    data = Data(x=torch.randn(4, 3, generator=generator), edge_index=torch.tensor([[0, 1, 2], [1, 2, 3]]))
+    data.rows = torch.tensor([0, 3])
+    model = NodeModel(GCNConv(3, 2), ("x", "edge_index", "edge_weight"))
+    plain = model(data)
+    data.edge_weight = torch.ones(3)
+    assert torch.equal(model(data), plain)
+    data.edge_weight = torch.tensor([1.0, 1.0, 0.5])
+    assert not torch.equal(model(data), plain)
