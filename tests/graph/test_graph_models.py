@@ -83,14 +83,13 @@ def test_a_node_model_gives_the_samples_logits_in_their_order(ring):
 
 def test_arguments_are_passed_in_order_or_by_name(ring):
     net = Gcn()
-    expected = net(ring.x, ring.edge_index, ring.edge_attr)[[1, 4, 5]]
-    assert torch.equal(NodeModel(net, ("x", "edge_index", "edge_attr"))(ring), expected)
-    names = {"edge_attr": "edge_attr", "x": "x", "edge_index": "edge_index"}
+    expected = net(ring.x, ring.edge_index, ring.edge_weight)[[1, 4, 5]]
+    assert torch.equal(NodeModel(net, ("x", "edge_index", "edge_weight"))(ring), expected)
+    names = {"edge_weight": "edge_weight", "x": "x", "edge_index": "edge_index"}
     assert torch.equal(NodeModel(net, names)(ring), expected)
 
 
 def test_a_missing_attribute_is_named(ring):
-    del ring.edge_attr
     with pytest.raises(
         ValueError, match=r"data must have 'edge_attr', which the model is called with, got Data with edge_index"
     ):
