@@ -1,12 +1,19 @@
 """Print the tables of docs/results.md from folders that `mixkit compare` wrote.
 
-python benchmarks/results_table.py FOLDER [FOLDER ...]
+    python benchmarks/results_table.py FOLDER [FOLDER ...] [--further NAME [NAME ...]]
+
+With --further the scores that a kind of data has beside the usual ones (several words at once, say) are judged as the
+primary score is, on resampled splits: differences to the reference in the same cells, corrected standard error, an
+interval that holds for all methods and all of the scores named at once.
 """
 
 import argparse
 import json
 from pathlib import Path
 
+import numpy as np
+
+from mixkit.comparison.statistics import judge_resampled
 from mixkit.report import words
 from mixkit.report.formats import ratio
 
@@ -35,13 +42,54 @@ def table(summary):
     return lines
 
 
+def further(folder, summary, names):
+    """Return the Markdown lines of further scores, judged."""
+    runs = [json.loads(line) for line in (folder / "runs.jsonl").read_text("utf-8").splitlines()]
+    lines = []
+    for title, problem in summary["problems"].items():
+        if problem["split"]["kind"] != "resampled":
+            raise SystemExit(f"{folder}: --further judges resampled splits, got an official one")
+        lines += ["| method | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+        methods, reference = list(problem["methods"]), problem["reference"]
+        compared = (len(methods) - 1) * len(names)
+        of = {(run["method"], run["repeat"], run["fold"]): run for run in runs if run["problem"] == title}
+        for method in methods:
+            cells = [
+                judged(
+                    [(run, of[reference, *cell]) for (name, *cell), run in of.items() if name == method],
+                    score,
+                    compared,
+                )
+                for score in names
+            ]
+            lines.append("| " + " | ".join([method, *cells]) + " |")
+    return [*lines, ""]
+
+
+def judged(pairs, score, compared):
+    """Return a score's mean, and its difference to the reference with interval and verdict."""
+    values = [100 * run["descriptive"][score] for run, _ in pairs]
+    mean = f"{np.mean(values):.1f}"
+    if pairs[0][0]["method"] == pairs[0][1]["method"]:
+        return mean
+    differences = [value - 100 * other["descriptive"][score] for value, (_, other) in zip(values, pairs, strict=True)]
+    rows = pairs[0][0]["rows"]
+    sizes = {"n_train": rows["train"] + rows["validation"], "n_test": rows["test"]}
+    found = judge_resampled(differences, **sizes, compared=compared, rope=0.5)
+    return f"{mean}, {found.difference:+.1f} [{found.low:.1f}, {found.high:.1f}], {found.verdict}"
+
+
 def main():
     """Print the tables of the folders named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
-    for folder in parser.parse_args().folders:
+    parser.add_argument("--further", nargs="+", default=(), help="names of further scores, as the report prints them")
+    options = parser.parse_args()
+    for folder in options.folders:
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
         print("\n".join(table(summary)))  # the table is what this script is for
+        if options.further:
+            print("\n".join(further(folder, summary, options.further)))
 
 
 if __name__ == "__main__":

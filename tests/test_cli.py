@@ -96,7 +96,7 @@ def test_the_version_is_told(run):
 
 
 def test_methods_are_listed_with_their_papers(run, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "300")
     shown = run("methods").stdout
     assert all(method.name in shown and method.paper in shown for method in mixkit.methods().values())
 

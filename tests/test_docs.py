@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import mixkit_graph._pyg  # noqa: F401 - silences what importing torch_geometric says
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
