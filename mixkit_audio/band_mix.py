@@ -196,6 +196,7 @@ class StylePlan:
         centred = torch.where(valid, values - mean, 0.0)
         spread = (centred.square().sum(-1, keepdim=True) / count + 1e-6).sqrt()
         lam, partner = per_clip(self.pairing.lam, values), self.pairing.partner.to(values.device)
+        lam = torch.where(valid.any(-1, keepdim=True)[partner], lam, 1.0)  # no frames, no statistics
         new_mean, new_spread = (torch.lerp(stat[partner], stat, lam.expand_as(stat)) for stat in (mean, spread))
         mixed = torch.where(valid & (lam < 1), centred / spread * new_spread + new_mean, values)
         return like(x, clips.holding(mixed.to(clips.values.dtype)))

@@ -13,7 +13,8 @@ class Clips:
 
     Attributes:
         values: float (B, ..., T), time last.
-        lengths: int64 (B,), valid samples or frames, in 0 ... T.
+        lengths: int64 (B,), valid samples or frames, in 0 ... T; best on the CPU, also beside values on an accelerator,
+            where looking at them means to wait for it.
 
     Raises:
         ValueError: values have no time axis, or lengths are not one whole number a clip within it.
@@ -29,9 +30,14 @@ class Clips:
     def __post_init__(self) -> None:
         if self.values.ndim < 2:
             raise ValueError(f"values must be (B, ..., T), got shape {tuple(self.values.shape)}")
+        if not isinstance(self.lengths, Tensor):
+            raise ValueError(
+                f"lengths must be an int64 tensor ({len(self.values)},), got {type(self.lengths).__name__}"
+            )
         if self.lengths.shape != self.values.shape[:1] or self.lengths.dtype != torch.int64:
             raise ValueError(
-                f"lengths must be int64 ({len(self.values)},), got {self.lengths.dtype} {tuple(self.lengths.shape)}"
+                f"lengths must be int64 ({len(self.values)},), got {self.lengths.dtype} {tuple(self.lengths.shape)}; "
+                "they count samples or frames"
             )
         # on an accelerator a look at the values would wait for the device
         if self.lengths.device.type == "cpu" and len(self.lengths):
@@ -70,8 +76,8 @@ def as_clips(inputs: Any) -> Clips:
     if not isinstance(inputs, Tensor) or inputs.ndim < 2:
         what = f"shape {tuple(inputs.shape)}" if isinstance(inputs, Tensor) else type(inputs).__name__
         raise ValueError(f"inputs must be a tensor (B, ..., T) or Clips, got {what}")
-    device = "cpu" if inputs.device.type == "meta" else inputs.device  # at a site only the shape is known
-    return Clips(inputs, torch.full((len(inputs),), inputs.shape[-1], dtype=torch.int64, device=device))
+    # beside inputs on an accelerator too: what is known here needs no look at the device later
+    return Clips(inputs, torch.full((len(inputs),), inputs.shape[-1], dtype=torch.int64, device="cpu"))
 
 
 def all_full(lengths: Tensor, size: int) -> bool:

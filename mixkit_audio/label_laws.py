@@ -1,6 +1,6 @@
 """What a mix of two clips is called: laws from two labels and their shares to the label of the mix."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -44,7 +44,10 @@ class Share:
 
 @dataclass(frozen=True)
 class Overlap:
-    """`Share`, with shares in proportion to how long each clip sounds as well: l n1 / (l n1 + (1 - l) n2)."""
+    """`Share`, with shares in proportion to how long each clip sounds as well: l n1 / (l n1 + (1 - l) n2).
+
+    Of labels with frames, this is the share of the frames in which both sound.
+    """
 
     def __call__(self, own: Tensor, other: Tensor, heard: Heard) -> Tensor:
         """Return the mix of labels."""
@@ -54,7 +57,7 @@ class Overlap:
         mine, theirs = share * lengths[0], (1 - share) * lengths[1]
         total = mine + theirs
         share = torch.where(total > 0, mine / torch.where(total > 0, total, 1.0), share)
-        return weighted(own, other, across(share, own))
+        return Share()(own, other, replace(heard, share=share))
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class Absorbing:
     """A law for data with classes of nothing in particular: silence, background, unknown.
 
     Such a class is the absence of the others: mixed with a clip of another class it adds no label and takes none.
+    Where the other clip is not in the mix at all, `law` alone decides.
 
     Args:
         law: for all other pairs, and for two clips of such classes.
@@ -122,9 +126,10 @@ class Absorbing:
         if max(self.classes) >= own.shape[1]:
             raise ValueError(f"classes must be below the {own.shape[1]} labels, got classes={self.classes}")
         mixed = self.law(own, other, heard)
-        mine, theirs = self._background(own), self._background(other)
-        mixed = torch.where((mine & ~theirs).unsqueeze(1), other, mixed)
-        return torch.where((theirs & ~mine).unsqueeze(1), own, mixed)
+        mine, theirs = (self._background(labels).unsqueeze(1) for labels in (own, other))
+        # a clip that nothing was mixed into keeps its label, background or not
+        mixed = torch.where(mine & ~theirs & across(heard.other & (heard.share < 1), own), other, mixed)
+        return torch.where(theirs & ~mine & across(heard.own & (heard.share > 0), own), own, mixed)
 
     def _background(self, labels: Tensor) -> Tensor:
         """Return bool (B, ...): most of the label is a background class."""

@@ -17,6 +17,11 @@ _ROWS = 8  # transformed at once: frames of more clips leave the cache, which ta
 class Level(Protocol):
     """Estimates how loud clips are."""
 
+    @property
+    def floor(self) -> float:
+        """The level of silence in dB; none is below."""
+        ...
+
     def __call__(self, clips: Clips) -> Tensor:
         """Return the level of waveforms in dB, float32 or better, (B,)."""
         ...

@@ -12,6 +12,7 @@ from mixkit.recipes import mixed
 from mixkit.sites import find_site
 from mixkit.tasks import MultiClass, MultiLabel
 from mixkit_audio.band_mix import BandMix
+from mixkit_audio.label_laws import Absorbing, LabelLaw, Share
 from mixkit_audio.levels import Rms
 from mixkit_audio.mix_training import MixTraining
 from mixkit_audio.networks import LogMel
@@ -21,9 +22,14 @@ from mixkit_audio.wave_mix import UniformPairs, WaveMix
 ALPHA_GRID = (0.1, 0.2, 0.4, 1.0)
 
 
+def law(setting: Setting) -> LabelLaw:
+    """Return labels by share; a word over silence or background is the word."""
+    return Absorbing(Share(), setting.absent) if setting.absent else Share()
+
+
 def build_wave_mixup(setting: Setting, parameters: Parameters) -> Objective:
     """Return the loss on blended waveforms."""
-    return mixed(replace(setting, place=AtInputs()), parameters, WaveMix())
+    return mixed(replace(setting, place=AtInputs()), parameters, WaveMix(law=law(setting)))
 
 
 def build_power_mixup(setting: Setting, parameters: Parameters) -> Objective:
@@ -39,7 +45,8 @@ def build_power_mixup(setting: Setting, parameters: Parameters) -> Objective:
 
 def build_between_class(setting: Setting, parameters: Parameters) -> Objective:
     """Return the loss on waveforms of two classes, mixed at the ratio of their labels."""
-    mix = Mix(WaveMix(level=Rms()), UniformPairs(OtherClassPairs(1.0)), until=parameters["until"])
+    policy = WaveMix(level=Rms(), law=law(setting))
+    mix = Mix(policy, UniformPairs(OtherClassPairs(1.0)), until=parameters["until"])
     return Mixed(
         setting.model, setting.task, mix, AtInputs(), generator=setting.generator, total_steps=setting.total_steps
     )

@@ -12,7 +12,7 @@ from mixkit.pairing import Pairing, Sources, random_order
 from mixkit.plan import check_targets
 from mixkit.randomness import numpy_generator
 from mixkit_audio.clips import Clips, as_clips, check_float, like
-from mixkit_audio.levels import Level, Rms, real_part
+from mixkit_audio.levels import SILENCE, Level, Rms, real_part
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +22,13 @@ class WordsPlan:
     Attributes:
         sources: which clips, and their shares of the amplitude; column 0 is the clip itself.
         gains: float (B, K), on the samples of each clip; 0 where fewer words are mixed.
-        background: positions of classes that are the absence of the others.
+        absent: bool (B, K), which clips are of a class that is the absence of the others.
+        background: positions of those classes.
     """
 
     sources: Sources
     gains: Tensor
+    absent: Tensor
     background: tuple[int, ...]
 
     def __len__(self) -> int:
@@ -53,28 +55,35 @@ class WordsPlan:
         for k in range(index.shape[1]):
             gain = gains[:, k].view(-1, *[1] * (values.ndim - 1))
             mixed = mixed.addcmul_(gain, values.index_select(0, index[:, k])) if k else gain * values
-            heard = (gains[:, k] > 0).to(lengths.device)
-            theirs = clips.lengths[index[:, k].to(lengths.device)]
+            heard = (self.sources.lam[:, k] > 0).to(lengths.device)
+            theirs = clips.lengths[self.sources.index[:, k].to(lengths.device)]
             lengths = torch.maximum(lengths, torch.where(heard, theirs, 0))
         return like(x, Clips(mixed.to(clips.values.dtype), lengths))
 
     def targets(self, t: Tensor) -> Tensor:
         """Return `t` float (B, K, ...): the largest of the labels of all clips in the mix.
 
-        Background classes stay on only where nothing else is.
+        Clips of background classes give no label beside others; of labels with frames this holds frame by frame.
         """
         check_targets(t, len(self))
         index, heard = self.sources.index.to(t.device), (self.gains > 0).to(t.device)
+        if t.ndim == 2:
+            # by clip and not by class: `t` may be labels of another kind, such as one for each clip
+            words = heard & ~self.absent.to(t.device)
+            heard = torch.where(words.any(1, keepdim=True), words, heard)
         mixed = torch.zeros_like(t)
         for k in range(index.shape[1]):
             there = heard[:, k].view(-1, *[1] * (t.ndim - 1))
             mixed = torch.maximum(mixed, torch.where(there, t[index[:, k]], 0.0))
-        if self.background:
-            words = torch.ones(t.shape[1], dtype=torch.bool, device=t.device)
-            words[list(self.background)] = False
-            spoken = (mixed[:, words] > 0.5).any(1, keepdim=True)
-            mixed = torch.where(spoken & ~words.view(1, -1, *[1] * (t.ndim - 2)), 0.0, mixed)
-        return mixed
+        return self._without_background(mixed) if self.background and t.ndim == 3 else mixed
+
+    def _without_background(self, mixed: Tensor) -> Tensor:
+        """Return labels (B, K, frames) with background classes off in the frames in which there is another one."""
+        words = torch.ones(mixed.shape[1], dtype=torch.bool, device="cpu")
+        words[list(self.background)] = False
+        words = words.to(mixed.device)[None, :, None]
+        spoken = ((mixed > 0.5) & words).any(1, keepdim=True)
+        return torch.where(spoken & ~words, 0.0, mixed)
 
 
 @dataclass(frozen=True)
@@ -156,13 +165,18 @@ class MixTraining:
         for k in range(1, self._most):  # along one random cycle: partners differ from the clip and each other
             index[order, k] = order.roll(-k)
         shares = self._shares(size, generator)
-        # a clip beside itself says nothing new
-        alone = (index == own[:, None]) & (torch.arange(index.shape[1]) > 0)
+        column = torch.arange(index.shape[1])
         stays = torch.zeros(size, dtype=torch.bool) if keep is None else keep
         stays = stays | torch.full((size,), progress >= self.until)
-        shares = torch.where(alone | (stays[:, None] & (torch.arange(index.shape[1]) > 0)), 0.0, shares)
+        # beyond the batch's size the cycle comes round to clips that are in the mix already
+        shares = torch.where((column >= size) | (stays[:, None] & (column > 0)), 0.0, shares)
         shares = shares / shares.sum(1, keepdim=True)
-        return WordsPlan(Sources(index, shares), self._gains(clips, targets, index, shares), self.background)
+        absent = self._absent(targets)[index.to(targets.device)]
+        return WordsPlan(Sources(index, shares), self._gains(clips, absent, index, shares), absent, self.background)
+
+    def _absent(self, targets: Tensor) -> Tensor:
+        """Return bool (B,): which clips are of a background class, in most of their frames if labels have frames."""
+        return targets[:, list(self.background)].sum(1).view(len(targets), -1).mean(1) > 0.5
 
     def _shares(self, size: int, generator: Generator) -> Tensor:
         """Return float32 (size, K): amplitudes of equally loud clips, as shares."""
@@ -174,15 +188,14 @@ class MixTraining:
         amplitude = torch.where(torch.arange(most)[None] < counts[:, None], amplitude, 0.0)
         return (amplitude / amplitude.sum(1, keepdim=True)).float()
 
-    def _gains(self, clips: Clips, targets: Tensor, index: Tensor, shares: Tensor) -> Tensor:
+    def _gains(self, clips: Clips, absent: Tensor, index: Tensor, shares: Tensor) -> Tensor:
         """Return float (B, K): gains that bring clips to the own one's level, times their shares, of unit power."""
         weights, where = shares.double(), clips.values.device
         levels = self.level(clips).double().to(where)[index.to(where)]
         weights = weights.to(where)
         words = weights > 0
-        noise = torch.zeros_like(words)
-        if self.background:
-            noise = (targets[:, list(self.background)].sum(1) > 0.5).to(where)[index.to(where)]
+        # a word that is brought to the level of a silent clip would be inaudible
+        noise = absent.to(where) | (levels < SILENCE + 1e-3)
         # as loud as the first word in the mix, or as its own clip where there is none
         first = (words & ~noise).float().argmax(1, keepdim=True)
         factor = 10 ** ((levels.gather(1, first) - levels) / 20)

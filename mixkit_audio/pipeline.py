@@ -47,6 +47,9 @@ class Pipeline(nn.Module):
         stages: in order.
         generator: where mixes draw from, a CPU generator; None: a private one from fresh entropy.
 
+    Attributes:
+        progress: share of the training that is over, from 0 to 1; a loop sets it for mixes with `until` below 1.
+
     Raises:
         TypeError: a stage is neither a module nor a mix.
 
@@ -87,10 +90,10 @@ class Pipeline(nn.Module):
         Args:
             inputs: float (B, T), (B, C, T), or spectrograms (B, F, T), (B, C, F, T); not changed.
             targets: float (B, K) or (B, K, frames); needed in training if the pipeline mixes.
-            lengths: int64 (B,), valid samples.
+            lengths: int64 (B,), valid samples; with them mixes have to be of policies that take `Clips`.
 
         Raises:
-            ValueError: targets are missing, inputs are of another dtype or shape.
+            ValueError: targets are missing, inputs are of another dtype or shape, a policy takes no lengths.
         """
         found = self.both(inputs, targets, lengths, clean=False)
         parts = [part for part in (found.inputs, found.targets, found.lengths) if part is not None]
@@ -127,7 +130,15 @@ class Pipeline(nn.Module):
         together = values
         if beside is not None:
             together = torch.cat([values, beside.values if isinstance(beside, Clips) else beside])
-        out = module(together)
+        try:
+            out = module(together)
+        except RuntimeError as error:  # torch's own words name neither the stage nor a remedy
+            if other := other_precisions(module, together):
+                raise ValueError(
+                    f"inputs must have the dtype of {type(module).__name__}, {other[0]}, got {together.dtype}; "
+                    "convert the inputs, or the pipeline with .double() say"
+                ) from error
+            raise
         if not isinstance(out, Tensor) or len(out) != len(together):
             what = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise ValueError(f"{type(module).__name__} must give out one tensor of {len(together)} rows, got {what}")
@@ -142,6 +153,12 @@ class Pipeline(nn.Module):
 def scaled(lengths: Tensor, ratio: float, most: int) -> Tensor:
     """Return lengths after a transform that gives out `ratio` frames for each: a frame that has begun counts."""
     return (lengths.double() * ratio).ceil().long().clamp(max=most)
+
+
+def other_precisions(module: nn.Module, inputs: Tensor) -> list[torch.dtype]:
+    """Return floating-point dtypes of weights, windows and filters in `module` that are not that of `inputs`."""
+    kept = [tensor.dtype for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()]
+    return [dtype for dtype in kept if dtype != inputs.dtype]
 
 
 def check_inputs(inputs: Tensor) -> None:

@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 
 from mixkit.pairing import Pairing
 from mixkit.plan import BlendPlan, check_blendable, check_length
+from mixkit_audio.clips import Clips
 
 
 class LogPower(nn.Module):
@@ -108,6 +109,11 @@ class PowerMix:
         Raises:
             ValueError: `inputs` is no floating-point tensor; lengths differ.
         """
+        if isinstance(inputs, Clips):
+            raise ValueError(
+                "PowerMix mixes tensors without lengths, got Clips; mix before features are normalised, with "
+                'SpectrogramMix("log", pad=...)'
+            )
         check_blendable(inputs)
         check_length(inputs, len(pairing))
         return PowerPlan(pairing, combine=self.combine)

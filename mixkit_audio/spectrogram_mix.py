@@ -30,6 +30,7 @@ class SpectrogramPlan:
         pairing: partner, and the own share as the label sees it.
         own: float (B,), amplitude of the own clip; power is weighted by its square.
         other: float (B,), amplitude of the partner.
+        size: frames of what was drawn for, padding among them.
         lengths: int64 (B,), valid frames.
         mix: the policy.
     """
@@ -37,6 +38,7 @@ class SpectrogramPlan:
     pairing: Pairing
     own: Tensor
     other: Tensor
+    size: int
     lengths: Tensor
     mix: "SpectrogramMix"
 
@@ -96,7 +98,7 @@ class SpectrogramPlan:
         share, own, others = self.pairing.lam, lengths > 0, theirs > 0
         if t.ndim == 3:
             frames = t.shape[2]
-            centres = (torch.arange(frames) + 0.5) / frames * max(1, int(lengths.max()))
+            centres = (torch.arange(frames) + 0.5) * self.size / frames
             share = share[:, None].expand(-1, frames)
             own, others = centres[None] < lengths[:, None], centres[None] < theirs[:, None]
         sounding = torch.stack([lengths, theirs], 1).float()
@@ -185,7 +187,7 @@ class SpectrogramMix:
             own, other = (lam.logit() + shift).sigmoid(), (-lam.logit() - shift).sigmoid()
             norm = (own.square() + other.square()).sqrt()
             own, other = own / norm, other / norm
-        return SpectrogramPlan(pairing, own.float(), other.float(), clips.lengths, self)
+        return SpectrogramPlan(pairing, own.float(), other.float(), values.shape[-1], clips.lengths, self)
 
 
 def power_of(clips: Clips, domain: Domain) -> Tensor:

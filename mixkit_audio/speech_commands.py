@@ -28,7 +28,7 @@ def official(listing: Listing) -> Listing:
     words = [i for i, row in enumerate(listing.rows) if row.label != NOISE]
     if len(words) < len(listing.rows):
         count = plural(len(listing.rows) - len(words), "recording")
-        listing = listing.keep(words, f"{NOISE} is no word: its {count} were left out")
+        listing = listing.keep(words, f"left out {count} of {NOISE}, which is no word")
     top = listing.rows[0].path.parent.parent  # `root`, or the one folder in it that everything is in
     parts = {name: part for file, part in LISTS.items() for name in _names(top / file)}
     if not parts:

@@ -148,7 +148,8 @@ class WavePlan:
         lengths = self.result_lengths().to(clips.lengths.device)
         mixed = padded_with(mixed, lengths, 0.0)
         if self.limit:
-            mixed = mixed / mixed.abs().flatten(1).amax(1).clamp_min(1.0).view(-1, *[1] * (mixed.ndim - 1))
+            peak = mixed.abs().flatten(1).amax(1).clamp_min(1.0).view(-1, *[1] * (mixed.ndim - 1))
+            mixed = mixed / torch.where(per_clip(self.pairing.lam, values) == 1, 1.0, peak)
         return like(x, Clips(mixed.to(clips.values.dtype), lengths))
 
     def result_lengths(self) -> Tensor:
@@ -172,8 +173,9 @@ class WavePlan:
         result = self.result_lengths().cpu()
         sounding = torch.stack([torch.minimum(lengths, result), (result - self.offset).clamp_min(0).minimum(theirs)], 1)
         if t.ndim == 2:
-            heard = Heard(self.pairing.lam, lengths > 0, theirs > 0, sounding.float())
-            return self.law(t, other, _on(heard, t))
+            # a partner that begins behind the end of the mix is not heard
+            own, audible = (sounding > 0).unbind(1)
+            return self.law(t, other, _on(Heard(self.pairing.lam, own, audible, sounding.float()), t))
         frames = t.shape[2]
         centres = (torch.arange(frames) + 0.5) * self.size / frames  # of the frames, in samples
         own = centres[None] < torch.minimum(lengths, result)[:, None]
@@ -196,7 +198,8 @@ class WaveMix:
 
     which is the same as mixing at a signal-to-noise ratio of 20 log10(lam / (1 - lam)): see `SnrPairs`.
 
-    NOTE[DIFF] Computed in logits: exact for all lam in [0, 1] and finite for silent clips, whose level is a floor.
+    NOTE[DIFF] Computed in logits: exact for all lam in [0, 1].  Where one of two clips is digital silence, at the
+    level's floor, amplitudes are not corrected: a word would be turned down by tens of decibels and keep its label.
 
     Args:
         level: estimates levels, `Rms()` or `AWeighted(rate)`; None: amplitudes are not corrected.
@@ -260,7 +263,9 @@ class WaveMix:
             own, other = lam, 1 - lam
         else:
             levels = self.level(clips).double()
-            shift = (levels[pairing.partner.to(levels.device)] - levels) * PER_DB
+            theirs = levels[pairing.partner.to(levels.device)]
+            silent = torch.minimum(levels, theirs) <= self.level.floor  # nothing that a word could be compared with
+            shift = torch.where(silent, 0.0, theirs - levels) * PER_DB
             logit = lam.logit()
             own, other = (logit + shift).sigmoid(), (-logit - shift).sigmoid()
         wanted = self.normalize or ("none" if self.level is None else "power")

@@ -15,6 +15,9 @@ from mixkit.comparison.gallery import gallery
 from mixkit_audio import (
     Absorbing,
     AudioNet,
+    AWeighted,
+    BandMix,
+    BoxMix,
     Clips,
     ClipTokens,
     LogMel,
@@ -27,6 +30,7 @@ from mixkit_audio import (
     Rms,
     Share,
     SpectrogramMix,
+    StyleMix,
     Union,
     WaveMix,
     keywords,
@@ -88,6 +92,26 @@ def test_one_word_stays_as_it_is_and_so_does_a_batch_of_one():
     assert alone.targets(torch.eye(1)).tolist() == [[1.0]]
 
 
+def test_a_batch_smaller_than_a_mix_gives_each_clip_once():
+    plan = MixTraining(words=(4,), sir=(0.0, 0.0)).draw(clips(2), torch.eye(2), seeded())
+    assert ((plan.gains > 0).sum(1)).tolist() == [2, 2]
+    parts = plan.gains[:, :, None] * clips(2)[plan.sources.index]
+    level = 10 * parts[:, :2].square().mean(2).log10()
+    assert torch.allclose(level[:, 0], level[:, 1], atol=0.01)
+
+
+@pytest.mark.parametrize("mix", [MixTraining(words=(2,)), MixTraining(words=(1, 3), background=(1,))])
+def test_a_mix_of_short_clips_is_the_same_in_a_longer_batch(mix):
+    x, lengths = clips(4, 3000), torch.tensor([3000, 2000, 1, 0])
+    longer = torch.cat([x, 9 * torch.ones(4, 1500)], 1)
+    alone, beside = (mix.draw(Clips(v, lengths), torch.eye(4), seeded()) for v in (x, longer))
+    mixed, padded = alone.apply(Clips(x, lengths)), beside.apply(Clips(longer, lengths))
+    assert torch.allclose(padded.values[:, :3000], mixed.values, atol=1e-6)
+    assert bool((padded.values[:, 3000:] == 0).all())
+    assert torch.equal(mixed.lengths, padded.lengths)
+    assert torch.equal(alone.targets(torch.eye(4)), beside.targets(torch.eye(4)))
+
+
 def test_silence_is_on_only_where_nothing_else_is_and_is_not_made_loud():
     x = torch.randn(2, 4000, generator=seeded()) * torch.tensor([[0.3], [1e-3]])
     targets = torch.eye(2)  # class 1 is silence
@@ -97,6 +121,29 @@ def test_silence_is_on_only_where_nothing_else_is_and_is_not_made_loud():
     assert float(noise) <= float(x[1].square().mean())
     only = MixTraining(words=(2,), background=(0,)).draw(x, torch.tensor([[1.0, 0], [1, 0]]), seeded())
     assert only.targets(torch.tensor([[1.0, 0], [1, 0]])).tolist() == [[1.0, 0.0], [1.0, 0.0]]
+
+
+def test_labels_of_another_kind_say_which_clips_are_in_the_mix():
+    targets = torch.eye(20)[[17, 3, 17, 5]]  # class 17 is silence
+    plan = MixTraining(words=(2,), background=(17,)).draw(clips(4), targets, seeded())
+    of_classes, of_clips = plan.targets(targets), plan.targets(torch.eye(4))
+    assert torch.equal(of_clips @ targets > 0, of_classes > 0)
+    for row, (own, partner) in enumerate(plan.sources.index[:, :2].tolist()):
+        words = [i for i in (own, partner) if i in (1, 3)] or [own, partner]
+        assert of_clips[row].nonzero().flatten().tolist() == sorted(words)
+
+
+def test_silence_is_off_in_the_frames_in_which_there_is_a_word():
+    targets = torch.zeros(2, 2, 4)
+    targets[0, 0], targets[1, 0, 2:], targets[1, 1, :2] = 1.0, 1.0, 1.0  # class 0 is silence; a word in two frames
+    plan = MixTraining(words=(2,), background=(0,)).draw(clips(2), targets, seeded())
+    assert plan.targets(targets).tolist() == [[[0.0, 0, 1, 1], [1, 1, 0, 0]]] * 2
+
+
+def test_a_silent_clip_does_not_silence_the_word_beside_it():
+    x = torch.stack([torch.zeros(4000), 0.1 * torch.randn(4000, generator=seeded())])
+    mixed = MixTraining(words=(2,), sir=(0.0, 0.0)).draw(x, torch.eye(2), seeded()).apply(x)
+    assert torch.allclose(mixed, x[1] / math.sqrt(2), atol=1e-5)
 
 
 def test_it_trains_with_binary_cross_entropy_and_ends_when_told_to():
@@ -128,6 +175,29 @@ def test_it_trains_with_binary_cross_entropy_and_ends_when_told_to():
 def test_label_laws_do_what_they_say(law, expected):
     own, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     assert law(own, other, heard([0.25], [[3.0, 1.0]])).tolist() == [expected]
+
+
+def test_labels_with_frames_follow_where_each_clip_sounds_under_every_law():
+    own, other = torch.tensor([[[1.0, 1, 0]]]), torch.tensor([[[0.0, 1, 1]]])  # a class, three frames, padding is off
+    sounds = torch.tensor([[True, True, False]]), torch.tensor([[False, True, True]])
+    where = Heard(torch.full((1, 3), 0.5), *sounds, torch.tensor([[2.0, 2.0]]))
+    for law in (Share(), Overlap(), Union()):
+        assert law(own, other, where).tolist() == [[[1.0, 1.0, 1.0]]]
+
+
+def test_background_that_stays_unmixed_keeps_its_label():
+    law = Absorbing(Share(), classes=(0,))
+    silence, yes, _ = torch.eye(3)[:, None]
+    assert torch.equal(law(silence, yes, heard([1.0])), silence)
+    assert torch.equal(law(yes, silence, heard([0.0])), silence)
+    mute = Heard(torch.tensor([0.5]), torch.tensor([True]), torch.tensor([False]), torch.ones(1, 2))
+    assert torch.equal(law(silence, yes, mute), silence)
+    mix = Mix(WaveMix(law=law), BetaPairs(1.0, derange=True), probability=0.5)
+    plan = mix.draw(clips(), torch.zeros(8, 3), seeded())
+    targets = torch.eye(3)[torch.arange(8) % 2]  # silence and yes in turn
+    kept = plan.pairing.lam == 1
+    assert 0 < int(kept.sum()) < 8
+    assert torch.equal(plan.targets(targets)[kept], targets[kept])
 
 
 def test_background_takes_no_label_from_a_word_in_either_place():
@@ -175,6 +245,30 @@ def test_a_pipeline_is_the_identity_but_for_its_transforms_in_eval():
     assert torch.equal(features, frontend()(x))
     assert torch.equal(targets, torch.eye(4))
     assert torch.equal(pipeline(x), features)  # and needs no labels
+
+
+def test_a_transform_that_fails_for_another_reason_says_so_itself():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        Pipeline(nn.Linear(5, 2))(clips())
+
+
+ON_A_DEVICE = [
+    MixTraining(words=(1, 3), background=(1,)),
+    *(Mix(WaveMix(level=level, late=0.3), BetaPairs(1.0)) for level in (None, Rms(), AWeighted(8000))),
+    Mix(WaveMix(normalize="peak", law=Absorbing(Overlap(), (0,))), BetaPairs(1.0)),
+    *(Mix(SpectrogramMix(domain, gain_aware=True), BetaPairs(1.0)) for domain in ("power", "magnitude", "log", "db")),
+    *(Mix(policy, BetaPairs(1.0)) for policy in (SpectrogramMix("log", "mean"), BandMix(), BoxMix(), StyleMix())),
+]
+
+
+@pytest.mark.parametrize("mix", ON_A_DEVICE, ids=lambda mix: str(getattr(mix, "policy", mix))[:40])
+def test_no_mix_waits_for_an_accelerator(mix):
+    # tensors without data stand for those on a device: looking at one is an error
+    x, targets = torch.empty(4, 6, 2000, device="meta"), torch.empty(4, 3, device="meta")
+    plan = mix.draw(x, targets, seeded())
+    assert plan.apply(x).shape == x.shape
+    assert plan.targets(targets).shape == (4, 3)
+    assert plan.targets(torch.empty(4, 3, 20, device="meta")).shape == (4, 3, 20)
 
 
 def test_clean_and_mixed_features_come_from_one_pass():
@@ -320,6 +414,23 @@ def test_mixupe_takes_clean_and_mixed_rows_through_one_pass_of_a_pipeline():
         ),
         (lambda: Pipeline()(torch.zeros(9)), ValueError, r"inputs must be a tensor \(B, ..., T\), got shape \(9,\)"),
         (lambda: Pipeline(Batchwise())(clips()), ValueError, r"Batchwise must give out one tensor of 8 rows"),
+        (
+            lambda: Pipeline(nn.Linear(4000, 2))(clips().double()),
+            ValueError,
+            r"inputs must have the dtype of Linear, torch.float32, got torch.float64; convert the inputs",
+        ),
+        (
+            lambda: Pipeline()(clips(2), torch.eye(2), [4000, 3000]),
+            ValueError,
+            r"lengths must be an int64 tensor \(2,\), got list",
+        ),
+        (
+            lambda: Pipeline(Mix(PowerMix(LogPower(torch.zeros(1), torch.ones(1), 0.0)), BetaPairs(1.0)))(
+                clips(2), torch.eye(2), torch.tensor([4000, 3000])
+            ),
+            ValueError,
+            "PowerMix mixes tensors without lengths, got Clips; mix before features are normalised",
+        ),
         (lambda: MixTraining(words=()), ValueError, "words must hold numbers of at least 1"),
         (lambda: MixTraining(sir=(5.0, 0.0)), ValueError, "sir must be two finite numbers of decibels in order"),
         (lambda: MixTraining(until=0.0), ValueError, r"until must be in \(0, 1\]"),

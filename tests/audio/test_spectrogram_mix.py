@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixkit import Pairing
-from mixkit_audio import BandMix, Clips, LogMel, SpectrogramMix, StyleMix, WaveMix
+from mixkit_audio import BandMix, BoxMix, Clips, LogMel, SpectrogramMix, StyleMix, WaveMix
 from mixkit_audio.band_mix import cell_share
 from mixkit_audio.spectrogram_mix import added
 
@@ -130,6 +130,28 @@ def test_nothing_and_nothing_is_silence():
     assert added(nothing, torch.tensor([-torch.inf, -torch.inf]), -9.0).tolist() == [-9.0, 0.0]
 
 
+def test_frames_of_a_label_are_those_of_the_features_with_their_padding():
+    x = Clips(torch.ones(2, 3, 8), torch.tensor([2, 4]))
+    plan = SpectrogramMix("power").draw(x, Pairing(torch.tensor([1, 0]), torch.tensor([0.5, 0.5])), seeded())
+    sounds = x.valid()[:, None].float()  # one class, on while a clip sounds
+    assert plan.targets(sounds)[:, 0].tolist() == [[1, 1, 1, 1, 0, 0, 0, 0]] * 2
+
+
+PASTING = [BandMix(), BandMix(time=0), BandMix(frequency=0), BoxMix()]
+
+
+@pytest.mark.parametrize("policy", PASTING, ids=str)
+def test_pasted_cells_are_the_same_in_a_longer_batch(policy):
+    x, lengths = power(3, 6, 20), torch.tensor([20, 12, 1])
+    longer = torch.cat([x, torch.zeros(3, 6, 7)], 2)
+    pairs = Pairing(torch.tensor([1, 2, 0]), torch.tensor([0.3, 0.6, 0.5]))
+    alone, beside = (policy.draw(Clips(v, lengths), pairs, seeded(1)) for v in (x, longer))
+    mixed, padded = alone.apply(Clips(x, lengths)), beside.apply(Clips(longer, lengths))
+    assert torch.equal(padded.values[:, :, :20], mixed.values)
+    assert torch.equal(mixed.lengths, padded.lengths)
+    assert torch.equal(alone.targets(torch.eye(3)), beside.targets(torch.eye(3)))
+
+
 @pytest.mark.parametrize("domain", ["power", "log"])
 def test_a_mix_of_short_clips_is_the_same_in_a_longer_batch(domain):
     pad = 0.0 if domain == "power" else math.log(1e-6)
@@ -235,3 +257,10 @@ def test_styles_look_at_real_frames_only():
     mixed = StyleMix().draw(clips, pairs, seeded()).apply(clips)
     assert torch.allclose(mixed.values[:, :, :20], StyleMix().draw(x, pairs, seeded()).apply(x), atol=1e-5)
     assert np.array_equal(mixed.values[:, :, 20:].numpy(), longer[:, :, 20:].numpy())
+
+
+def test_a_partner_without_frames_has_no_style():
+    x = torch.randn(2, 3, 20, generator=seeded())
+    clips = Clips(x, torch.tensor([20, 0]))
+    mixed = StyleMix().draw(clips, Pairing(torch.tensor([1, 0]), torch.tensor([0.0, 0.0])), seeded()).apply(clips)
+    assert torch.equal(mixed.values, x)

@@ -47,7 +47,7 @@ def test_the_lists_are_the_official_split_and_the_rest_is_for_training(commands)
 
 def test_background_noise_is_no_class_and_is_told(commands):
     problem = load_clips(commands, LoadOptions())
-    assert "_background_noise_ is no word: its 2 recordings were left out" in problem.notes
+    assert "left out 2 recordings of _background_noise_, which is no word" in problem.notes
 
 
 def test_converted_clips_are_found_and_missing_ones_told(commands):

@@ -82,6 +82,22 @@ def test_a_clip_that_keeps_all_of_itself_stays_as_it_is_bit_for_bit(mix, shape):
     assert torch.equal(plan.targets(torch.eye(6)), torch.eye(6))
 
 
+def test_a_loud_clip_that_nothing_is_mixed_into_is_not_turned_down():
+    x = 5 * torch.sign(clips(2))
+    plan = WaveMix(normalize="peak").draw(x, Pairing(torch.tensor([1, 0]), torch.tensor([1.0, 0.5])), seeded())
+    assert torch.equal(plan.apply(x)[0], x[0])
+    assert float(plan.apply(x)[1].abs().max()) == pytest.approx(1.0)
+
+
+def test_a_partner_that_begins_behind_the_end_of_the_mix_gives_no_label():
+    x = Clips(torch.ones(2, 100), torch.tensor([3, 100]))
+    plan = WaveMix(length="own", late=0.9).draw(x, Pairing(torch.tensor([1, 0]), torch.tensor([0.5, 0.5])), seeded(3))
+    assert int(plan.offset[0]) >= 3
+    assert plan.apply(x).values[0].tolist() == [0.5] * 3 + [0.0] * 97
+    assert plan.targets(torch.eye(2))[0].tolist() == [1.0, 0.0]
+    assert plan.targets(torch.eye(2))[1].tolist() == [0.5, 0.5]
+
+
 def test_silent_clips_and_both_ends_of_lam_give_finite_values_and_gradients():
     x = clips()
     x[0], x[1] = 0.0, 0.0
@@ -264,3 +280,11 @@ def test_share_hides_a_clip_that_does_not_sound():
     x = Clips(torch.ones(2, 4), torch.tensor([4, 0]))
     plan = WaveMix(law=Share()).draw(x, Pairing(torch.tensor([1, 0]), torch.tensor([0.5, 0.5])), seeded())
     assert plan.targets(torch.eye(2)).tolist() == [[1.0, 0.0], [1.0, 0.0]]
+
+
+def test_a_word_beside_digital_silence_is_not_turned_down():
+    word = 0.3 * torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
+    waves = torch.cat([word, torch.zeros(1, 4000)])
+    pairing = Pairing(torch.tensor([1, 0]), torch.tensor([0.5, 0.5]))
+    mixed = WaveMix(level=Rms()).draw(waves, pairing, torch.Generator()).apply(waves)
+    torch.testing.assert_close(mixed, word.expand(2, -1) * 0.5**0.5, rtol=1e-5, atol=1e-6)

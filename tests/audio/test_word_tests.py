@@ -163,7 +163,8 @@ def test_a_comparison_of_clips_reports_the_tests_with_players(tmp_path):
     assert "10 dB below" in tests
 
 
-def test_mix_training_never_labels_silence_beside_a_word(tmp_path):
+@pytest.mark.parametrize("name", ["mix-training", "wave-mixup", "between-class"])
+def test_silence_is_no_label_beside_a_word(tmp_path, name):
     from mixkit.comparison.problems import LoadOptions
     from mixkit.method import method
     from mixkit_audio import load_clips
@@ -177,11 +178,13 @@ def test_mix_training_never_labels_silence_beside_a_word(tmp_path):
     assert prepared.absent == (2,)
     generators = {"draws": torch.Generator().manual_seed(0), "tokens": torch.Generator()}
     setting = prepared.setting(prepared.model(), np.arange(24), total_steps=1, **generators)
-    objective = method("mix-training").build(setting, method("mix-training").parameters("audio"))
+    objective = method(name).build(setting, method(name).parameters("audio"))
     targets = prepared.targets
     plan = objective.mix.draw(prepared.batch(torch.arange(24)), targets, objective.generator)
     labels = plan.targets(targets)
-    assert (labels.sum(1) == 2).any()
+    words = (labels[:, :2] > 0).sum(1)
+    assert (words == 2).any()
+    assert (words == 1).any()
     assert not ((labels[:, 2] > 0) & (labels[:, :2].sum(1) > 0)).any()
 
 
