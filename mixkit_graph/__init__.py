@@ -20,14 +20,17 @@ from mixkit_graph.node_tokens import NodeTokens  # noqa: E402 - as above
 if TYPE_CHECKING:
     from mixkit_graph.degree_features import OneHotDegrees
     from mixkit_graph.edge_rules import Bernoulli, Weighted
-    from mixkit_graph.edge_weights import AtWeightedEdges
+    from mixkit_graph.edge_weights import AtWeightedEdges, probe_edge_weights, refuse_unequal_attributes
     from mixkit_graph.gmixup import GMixup
     from mixkit_graph.graphmix import GraphMix
+    from mixkit_graph.graphmix_options import Both, FromTeacher, OneAtRandom, Passes, Ramp
     from mixkit_graph.graphon import USVT, MatrixCompletion, SortAndSmooth
     from mixkit_graph.graphon_blocks import BlockApproximation, LargestGap
     from mixkit_graph.graphon_data import soft_labels
+    from mixkit_graph.graphon_means import Pad, Stretch
     from mixkit_graph.ifmixup import IfMixup, decode_edges
     from mixkit_graph.igraphmix import IGraphMix, IGraphMixTransform
+    from mixkit_graph.lam_laws import BetaLam, UniformLam
     from mixkit_graph.models import GraphModel, NodeModel, labelled_rows
     from mixkit_graph.pairs import AsymmetricBetaPairs
     from mixkit_graph.smixup import SiteEmbedding, SMixup
@@ -38,7 +41,10 @@ _LATER = {
     "AsymmetricBetaPairs": "pairs",
     "AtWeightedEdges": "edge_weights",
     "Bernoulli": "edge_rules",
+    "BetaLam": "lam_laws",
     "BlockApproximation": "graphon_blocks",
+    "Both": "graphmix_options",
+    "FromTeacher": "graphmix_options",
     "GMixup": "gmixup",
     "GraphMix": "graphmix",
     "GraphModel": "models",
@@ -48,16 +54,24 @@ _LATER = {
     "LargestGap": "graphon_blocks",
     "MatrixCompletion": "graphon",
     "NodeModel": "models",
+    "OneAtRandom": "graphmix_options",
     "OneHotDegrees": "degree_features",
+    "Pad": "graphon_means",
+    "Passes": "graphmix_options",
+    "Ramp": "graphmix_options",
     "SMixup": "smixup",
     "SiteEmbedding": "smixup",
     "SortAndSmooth": "graphon",
+    "Stretch": "graphon_means",
     "TwoBranch": "two_branch",
     "USVT": "graphon",
+    "UniformLam": "lam_laws",
     "Weighted": "edge_rules",
     "WithSynthetic": "synthetic",
     "decode_edges": "ifmixup",
     "labelled_rows": "models",
+    "probe_edge_weights": "edge_weights",
+    "refuse_unequal_attributes": "edge_weights",
     "soft_labels": "graphon_data",
 }
 
@@ -68,7 +82,10 @@ __all__ = [
     "AtNodes",
     "AtWeightedEdges",
     "Bernoulli",
+    "BetaLam",
     "BlockApproximation",
+    "Both",
+    "FromTeacher",
     "GMixup",
     "GraphMix",
     "GraphModel",
@@ -79,15 +96,23 @@ __all__ = [
     "MatrixCompletion",
     "NodeModel",
     "NodeTokens",
+    "OneAtRandom",
     "OneHotDegrees",
+    "Pad",
+    "Passes",
+    "Ramp",
     "SMixup",
     "SiteEmbedding",
     "SortAndSmooth",
+    "Stretch",
     "TwoBranch",
+    "UniformLam",
     "Weighted",
     "WithSynthetic",
     "decode_edges",
     "labelled_rows",
+    "probe_edge_weights",
+    "refuse_unequal_attributes",
     "soft_labels",
 ]
 

@@ -51,9 +51,9 @@ class DenseGraphs:
         edges, owner = ranges(graphs.edge_ptr[self.rows], graphs.edge_counts[self.rows])
         ends = graphs.edges.index_select(1, edges) - graphs.node_ptr[self.rows].index_select(0, owner)
         flat = (owner * self.size + ends[0]) * self.size + ends[1]
-        weight = torch.ones(len(edges), device=flat.device) if graphs.weight is None else graphs.weight[edges].float()
-        dense = torch.zeros(len(self.rows) * self.size**2, device=flat.device)
-        return dense.index_add(0, flat, weight).view(len(self.rows), self.size, self.size)
+        weight = flat.new_ones(len(edges)) if graphs.weight is None else graphs.weight[edges]
+        dense = torch.zeros(len(self.rows) * self.size**2, dtype=torch.float32, device=flat.device)
+        return dense.index_add(0, flat, weight.float()).view(len(self.rows), self.size, self.size)
 
 
 def size_chunks(sizes: Tensor, partner: Tensor, rows: Tensor) -> Iterator[tuple[Tensor, tuple[int, int]]]:

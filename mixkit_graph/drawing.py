@@ -77,7 +77,8 @@ def show_node(classes: tuple[str, ...], known: Tensor, nodes: Any, i: int) -> st
     named = [f"node {k}" + (f", {classes[known[k]]}" if known[k] >= 0 else "") for k in kept.tolist()]
     names = [(palette(int(known[k])), name) for k, name in zip(kept.tolist(), named, strict=True)]
     neighbours = int((edges[0] == centre).sum())
-    caption = f"node {centre}, {neighbours} neighbours; {len(kept)} nodes within 2 steps drawn"
+    near = "1 neighbour" if neighbours == 1 else f"{neighbours} neighbours"
+    caption = f"node {centre}, {near}; {len(kept)} nodes within 2 steps drawn"
     return svg(edges, kept, names, caption, ring=0)
 
 

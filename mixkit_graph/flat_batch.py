@@ -162,9 +162,19 @@ class Copies:
 
 
 def batch_of(
-    x: Tensor, node_ptr: Tensor, edges: Tensor, edge_ptr: Tensor, *, weight: Tensor | None, attr: Tensor | None
+    x: Tensor,
+    node_ptr: Tensor,
+    edges: Tensor,
+    edge_ptr: Tensor,
+    *,
+    weight: Tensor | None,
+    attr: Tensor | None,
+    new: bool = False,
 ) -> Batch:
-    """Return graphs as `Batch.from_data_list` would; arguments as in `FlatGraphs`."""
+    """Return graphs as `Batch.from_data_list` would; arguments as in `FlatGraphs`.
+
+    `new` notes that the graphs had no weights before they were mixed: see `GraphModel`.
+    """
     count = len(node_ptr) - 1
     graph = torch.arange(count, device=node_ptr.device).repeat_interleave(node_ptr.diff(), output_size=len(x))
     batch = Batch(x=x, edge_index=edges, batch=graph, ptr=node_ptr)
@@ -172,6 +182,7 @@ def batch_of(
     nothing = torch.zeros(count, dtype=torch.long, device="cpu")
     nodes, per_edge = node_ptr.cpu(), edge_ptr.cpu()
     batch._num_graphs = count
+    batch._weighted_by_mixing = new
     batch._slice_dict = {"x": nodes, "edge_index": per_edge}
     batch._inc_dict = {"x": nothing, "edge_index": nodes[:-1]}
     for key, value in (("edge_weight", weight), ("edge_attr", attr)):

@@ -74,8 +74,8 @@ class GMixup:
                 largest target, one without a label (NaN) for none.
 
         Raises:
-            ValueError: fewer than two classes have graphs with nodes; graphs carry edge attributes or weights; features
-                are integers; labels are missing or of another kind.
+            ValueError: fewer than two classes have graphs with nodes; graphs carry edge attributes or weights, or are
+                directed; features are integers; labels are missing or of another kind.
         """
         read = read_graphs(dataset, targets)
         x = None if self.features is not None else read.x

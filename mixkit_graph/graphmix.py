@@ -17,6 +17,8 @@ from mixkit_graph.graphmix_options import Both, FromTeacher, OneAtRandom, Passes
 from mixkit_graph.isolated import isolated, unlabelled_rows, with_rows
 from mixkit_graph.models import labelled_rows
 
+from torch_geometric.data import Data  # isort: skip # after those that silence what importing it says
+
 
 class GraphMix(MixingObjective):
     """The loss of a network of nodes, and that of the same network without edges on mixed nodes.
@@ -54,7 +56,7 @@ class GraphMix(MixingObjective):
     Raises:
         ValueError: temperature is not positive, the task has no exclusive classes, a layer keeps the edges of its first
             batch (`cached=True`), or there is a ramp without total_steps.  (At a batch) targets are not those of the
-            labelled rows; there is no `edge_index`.
+            labelled rows; there is no `edge_index`, or several types of nodes.
     """
 
     def __init__(
@@ -99,6 +101,11 @@ class GraphMix(MixingObjective):
 
     def training_terms(self, inputs: Any, targets: Tensor, weights: Tensor | None) -> dict[str, Tensor]:
         """Return the terms of one step; see the class."""
+        if not isinstance(inputs, Data):
+            raise ValueError(
+                f"GraphMix needs a graph of one type of nodes, a Data, got {type(inputs).__name__}; heterogeneous "
+                "graphs are mixed by TwoBranch()"
+            )
         rows = labelled_rows(inputs)
         if len(rows) != len(targets):
             raise ValueError(f"targets must have a row a labelled node, got {len(targets)} for {len(rows)} nodes")

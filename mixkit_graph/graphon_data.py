@@ -42,8 +42,8 @@ def read_graphs(dataset: Any, targets: Tensor | None) -> LabelledGraphs:
         targets: float (G, C), or None.
 
     Raises:
-        ValueError: there are no graphs, they carry edge attributes or weights, only some have features, or there are
-            no labels of classes.
+        ValueError: there are no graphs, they carry edge attributes or weights, some edges have one direction only, only
+            some graphs have features, or there are no labels of classes.
     """
     parts = [dataset] if isinstance(dataset, Batch) else [dataset[k] for k in range(len(dataset))]
     if not parts:
@@ -59,7 +59,20 @@ def read_graphs(dataset: Any, targets: Tensor | None) -> LabelledGraphs:
     labels = class_rows(torch.cat([labels_of(part) for part in parts])) if targets is None else targets.float()
     if len(labels) != len(sizes):
         raise ValueError(f"targets must have a row a graph, got {len(labels)} rows for {len(sizes)} graphs")
-    return LabelledGraphs(graph_set(sizes.cpu(), edges), torch.cat(found).cpu() if found else None, labels.cpu())
+    graphs = graph_set(sizes.cpu(), edges)
+    check_undirected(edges, graphs)
+    return LabelledGraphs(graphs, torch.cat(found).cpu() if found else None, labels.cpu())
+
+
+def check_undirected(edges: Tensor, graphs: GraphSet) -> None:
+    """Raise ValueError unless `edges` (2, E), as they were given, hold both directions of each edge of `graphs`."""
+    straight = edges[:, edges[0] != edges[1]]
+    given = len(torch.unique(straight[0] * len(graphs.node_labels) + straight[1]))
+    if given < graphs.edges.shape[1]:
+        raise ValueError(
+            f"graphs must be undirected, as drawn ones are, but {graphs.edges.shape[1] - given} edges lack their other "
+            "direction; take torch_geometric.transforms.ToUndirected() if they have none, or mix at the readout instead"
+        )
 
 
 def check_edges_plain(data: Any) -> None:

@@ -112,7 +112,8 @@ class IfMixupPlan(PairPlan):
         theirs = Copies.some(graphs, partner[other], other, 1 - lam[other], ptr)
         merged = self.edges.merge(graphs, mine, theirs, self.drawn)
         nodes = _overlay(graphs.x, mine, theirs)
-        return batch_of(nodes, ptr, merged.ends, merged.ptr, weight=merged.weight, attr=merged.attr)
+        new = graphs.weight is None and merged.weight is not None
+        return batch_of(nodes, ptr, merged.ends, merged.ptr, weight=merged.weight, attr=merged.attr, new=new)
 
 
 def _overlay(x: Tensor, own: Copies, other: Copies) -> Tensor:
@@ -128,7 +129,7 @@ def away_from_half(lam: Tensor, margin: float) -> Tensor:
     >>> away_from_half(torch.tensor([0.25, 0.49, 0.5, 0.6]), 0.125)
     tensor([0.2500, 0.3750, 0.6250, 0.6250])
     """
-    moved = torch.where(lam < 0.5, 0.5 - margin, 0.5 + margin)
+    moved = torch.where(lam < 0.5, 0.5 - margin, 0.5 + margin).to(lam.dtype)  # the default one may be another
     return torch.where((lam - 0.5).abs() < margin, moved, lam)
 
 

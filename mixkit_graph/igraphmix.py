@@ -14,6 +14,7 @@ from mixkit_graph.models import labelled_rows
 from mixkit_graph.permuted_edges import already_there, pair_draws, pulled_back
 from mixkit_graph.virtual_nodes import blended, checked_edges, edge_attributes, sparse_blend
 
+from torch_geometric.data import Data  # isort: skip
 from torch_geometric.data.datapipes import functional_transform  # isort: skip
 from torch_geometric.transforms import BaseTransform  # isort: skip
 
@@ -49,9 +50,10 @@ class IGraphMix:
         """Draw which edges are kept.
 
         Raises:
-            ValueError: the graph has no `edge_index`, its features are codes, a row is named twice, there are more
-                or fewer rows than samples, or lam differs between samples.
+            ValueError: `inputs` are no `Data` with `x` and `edge_index`, features are codes, a row is named twice,
+                there are more or fewer rows than samples, or lam differs between samples.
         """
+        check_graph(inputs)
         check_blendable(inputs.x)
         rows = labelled_rows(inputs)
         different = len(torch.unique(rows))
@@ -111,6 +113,18 @@ class IGraphMixPlan(PairPlan):
         return out
 
 
+def check_graph(inputs: Any) -> None:
+    """Raise ValueError unless `inputs` are a graph of one type of nodes, with features."""
+    if not isinstance(inputs, Data):
+        what = f"a tensor {tuple(inputs.shape)}" if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise ValueError(
+            f"IGraphMix mixes a graph of one type of nodes, a Data, got {what}; take place=AtInputs(), and for hidden "
+            "features or heterogeneous graphs Blend() at AtSite(name) or TwoBranch()"
+        )
+    if not isinstance(inputs.x, Tensor):
+        raise ValueError("IGraphMix mixes the nodes' features x, got none; give nodes some")
+
+
 def shared_lam(pairing: Pairing) -> float:
     """Return the lam of all samples that are mixed at all, 1 if none is.
 
@@ -152,7 +166,7 @@ class IGraphMixTransform(BaseTransform):  # type: ignore[misc]  # torch_geometri
         classes: K; None: the largest label plus one.
 
     Raises:
-        ValueError: (when called) lam differs between samples, or as of `IGraphMix.draw`.
+        ValueError: (when called) there are no labels, or as of `IGraphMix.draw`.
 
     >>> from mixkit import BetaPairs
     >>> IGraphMixTransform(BetaPairs(1.0, per_sample=False), torch.Generator())
@@ -166,6 +180,8 @@ class IGraphMixTransform(BaseTransform):  # type: ignore[misc]  # torch_geometri
 
     def forward(self, data: Any) -> Any:
         """Return the mixed graph; `data` stays as it is."""
+        if not isinstance(data.y, Tensor):
+            raise ValueError("data must have labels y, one a node, got none; set data.y, of unknown ones -1")
         soft = data.y if data.y.is_floating_point() else one_hot(data.y, self.classes)
         rows = labelled_rows(data)
         pairing = self.pairs(soft[rows], self.generator)

@@ -6,7 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import mixkit_graph._pyg  # noqa: F401 - silences what importing torch_geometric says
 from mixkit_graph.networks import SelectRows
+
+from torch_geometric.data import HeteroData  # isort: skip
 
 Arguments = Sequence[str] | Mapping[str, str]
 
@@ -21,12 +24,18 @@ def labelled_rows(data: Any) -> Tensor:
         data: a `torch_geometric` `Data`, or what a `HeteroData` holds for one type of nodes (`data["paper"]`).
 
     Raises:
-        ValueError: none of them is there, `rows` are no int64 indices, or the mask is not bool (N,).
+        ValueError: none of them is there, `rows` are no int64 indices, the mask is not bool (N,), or there are several
+            types of nodes.
 
     >>> from torch_geometric.data import Data
     >>> labelled_rows(Data(x=torch.zeros(3, 2), train_mask=torch.tensor([True, False, True])))
     tensor([0, 2])
     """
+    if isinstance(data, HeteroData):
+        raise ValueError(
+            f"node_type must name the nodes that are samples, got none for {', '.join(data.node_types)}; give it to "
+            'both: NodeModel(..., node_type="paper") and TwoBranch(node_type="paper")'
+        )
     if "rows" in data:
         rows: Tensor = data.rows
         if rows.dtype != torch.int64 or rows.ndim != 1:
@@ -42,11 +51,28 @@ def labelled_rows(data: Any) -> Tensor:
         )
     mask: Tensor = data.train_mask
     if mask.ndim != 1 or mask.dtype != torch.bool:
+        several = mask.ndim > 1
+        way_out = "of several splits take one: data.train_mask = data.train_mask[:, 0]"
         raise ValueError(
-            f"train_mask must be bool of shape (N,), got {mask.dtype} {tuple(mask.shape)}; of several splits take one: "
-            "data.train_mask = data.train_mask[:, 0]"
+            f"train_mask must be bool of shape (N,), got {mask.dtype} {tuple(mask.shape)}; "
+            f"{way_out if several else 'data.train_mask = data.train_mask.bool()'}"
         )
     return mask.nonzero().flatten()
+
+
+def nodes_of(data: Any, node_type: str | None) -> Any:
+    """Return what a graph holds for the nodes that are samples: itself, or what it has of one type.
+
+    Raises:
+        ValueError: there is no such type; asking a `HeteroData` for it would write it there.
+    """
+    if node_type is None:
+        return data
+    if not isinstance(data, HeteroData):
+        raise ValueError(f"node_type must be None for a {type(data).__name__}, got {node_type=}; leave it out")
+    if node_type not in data.node_types:
+        raise ValueError(f"node_type must be one of {', '.join(data.node_types)}, got {node_type=}")
+    return data[node_type]
 
 
 class GraphModel(nn.Module):
@@ -58,7 +84,8 @@ class GraphModel(nn.Module):
             parameters to attributes, to call it by keyword.
 
     Raises:
-        ValueError: (when called) the batch lacks one of them.
+        ValueError: (when called) the batch lacks one of them; or graphs were mixed by weights of edges, which the
+            network is not called with.
 
     >>> from torch_geometric.data import Data
     >>> class Mean(nn.Module):
@@ -75,8 +102,19 @@ class GraphModel(nn.Module):
 
     def forward(self, batch: Any) -> Tensor:
         """Return the logits of a `torch_geometric` `Batch`."""
+        if getattr(batch, "_weighted_by_mixing", False) and not self._takes_weights(batch):
+            raise ValueError(
+                "arguments must name 'edge_weight' for graphs mixed by weights of edges, or the model trains on all "
+                f"edges of both, got {self.arguments}; name it, with layers that take weights, or take "
+                "IfMixup(Bernoulli())"
+            )
         logits: Tensor = called(self.model, self.arguments, batch)
         return logits
+
+    def _takes_weights(self, batch: Any) -> bool:
+        """Return whether the network is called with what tells mixed edges apart."""
+        names = self.arguments.values() if isinstance(self.arguments, dict) else self.arguments
+        return "edge_weight" in names or ("edge_attr" in names and batch.edge_attr is not None)
 
 
 class NodeModel(nn.Module):
@@ -93,7 +131,8 @@ class NodeModel(nn.Module):
         node_type: of heterogeneous graphs, the type of nodes that are samples.
 
     Raises:
-        ValueError: (when called) the data lack one of the arguments, or do not say which nodes are samples.
+        ValueError: (when called) the data lack one of the arguments or the type of nodes, or do not say which nodes are
+            samples.
     """
 
     def __init__(
@@ -113,10 +152,10 @@ class NodeModel(nn.Module):
 
     def forward(self, data: Any) -> Tensor:
         """Return the logits of the samples among the nodes of a `torch_geometric` `Data` or `HeteroData`."""
+        nodes = nodes_of(data, self.node_type)
         found = called(self.model, self.arguments, data)
-        nodes = data
         if self.node_type is not None:
-            found, nodes = found[self.node_type], data[self.node_type]
+            found = found[self.node_type]
         logits: Tensor = found if self.rows is None else self.select(found, self.rows(nodes))
         return logits
 
@@ -138,7 +177,10 @@ def attribute(data: Any, name: str) -> Any:
     Raises:
         ValueError: there is none, or it is None.
     """
-    value = getattr(data, name, None)
+    try:
+        value = getattr(data, name, None)
+    except KeyError:  # a HeteroData collects "x_dict" and the like
+        value = None
     if value is None and name != "edge_weight":
         raise ValueError(
             f"data must have {name!r}, which the model is called with, got {type(data).__name__} with "

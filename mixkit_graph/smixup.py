@@ -57,7 +57,8 @@ class SMixup:
     that each node of the partner spreads a weight of 1 (Ling et al. 2023, "Graph Mixup with Soft Alignments",
     arXiv:2306.06788):
 
-        A = lam A_a + (1 - lam) S A_b S^T, entries below `threshold` left out;  X = lam X_a + (1 - lam) S X_b.
+        A = lam A_a + (1 - lam) S A_b S^T, entries nearer to 0 than `threshold` left out,
+        X = lam X_a + (1 - lam) S X_b.
 
     lam is the larger of lam and 1 - lam, for labels too; the paper draws it from Beta(a, a) with a in 0.1 .. 0.3.  The
     model must take `edge_weight` (see `AtWeightedEdges`).  A policy for `place=AtInputs()` or a `Mixer`.  Graphs are
@@ -71,7 +72,7 @@ class SMixup:
     Args:
         embed: batch -> node embeddings (n, D), e.g. `SiteEmbedding(model, "readout:input")`; called once a draw.
         temperature: positive; the smaller, the harder the alignment.
-        threshold: mixed edges below it are left out, in [0, 1).
+        threshold: mixed edges of a smaller weight, whatever its sign, are left out; in [0, 1).
         drop: names of attributes that mixed batches do without (edges' attributes can't be aligned: "edge_attr").
 
     Raises:
@@ -166,7 +167,7 @@ class SMixupPlan(PairPlan):
         place, order = place.sort(stable=True)
         ptr = starts(place, len(graphs))
         ends, weight = ends.index_select(1, order), weight.index_select(0, order)
-        return batch_of(nodes, graphs.node_ptr, ends, ptr, weight=weight, attr=None)
+        return batch_of(nodes, graphs.node_ptr, ends, ptr, weight=weight, attr=None, new=graphs.weight is None)
 
     def _chunk(self, graphs: FlatGraphs, pair: "_Pair", shape: tuple[int, int]) -> tuple[Tensor, Tensor, "_Edges"]:
         """Return features of the own nodes, which nodes these are, and edges of pairs of at most `shape` nodes."""
@@ -181,7 +182,8 @@ class SMixupPlan(PairPlan):
         work = work.reshape(len(work), -1)
         features = torch.lerp(spread.to(work.dtype) @ other.nodes(work), own.nodes(work), lam.to(work.dtype))
         adjacency = torch.lerp(spread @ other.adjacency(graphs) @ spread.mT, own.adjacency(graphs), lam)
-        row, source, target = (adjacency >= max(self.threshold, 1e-12)).nonzero().T
+        size = adjacency if graphs.weight is None else adjacency.abs()  # weights may be negative
+        row, source, target = (size >= max(self.threshold, 1e-12)).nonzero().T
         first = graphs.node_ptr[pair.own].index_select(0, row)
         weight = adjacency[row, source, target].to((graphs.x if graphs.weight is None else graphs.weight).dtype)
         edges = _Edges(torch.stack([first + source, first + target]), weight, pair.own.index_select(0, row))

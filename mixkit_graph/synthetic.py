@@ -46,7 +46,7 @@ class WithSynthetic(Objective):
 
     Raises:
         ValueError: ratio is negative or not finite.  (At a batch) real graphs carry edge weights or attributes, which
-            drawn ones have not, or only one of both has x.
+            drawn ones have not, only one of both has x, or their labels differ in shape.
     """
 
     def __init__(
@@ -74,6 +74,12 @@ class WithSynthetic(Objective):
         batch, every, weight = inputs, targets, weights
         if count:
             drawn = self.source.sample_batch(count, self.generator).to(targets.device)
+            if drawn.y.shape[1:] != targets.shape[1:]:
+                raise ValueError(
+                    f"drawn graphs must have labels of the shape of the targets, {tuple(targets.shape[1:])}, got "
+                    f"{tuple(drawn.y.shape[1:])}; fit the source on the task's targets: "
+                    "GMixup().fit(graphs, task.encode(labels))"
+                )
             batch = beside(inputs, drawn)
             every = torch.cat([targets, drawn.y.to(targets.dtype)])
             weight = None if weights is None else torch.cat([weights, weights.new_ones(count, *weights.shape[1:])])

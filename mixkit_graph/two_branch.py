@@ -14,7 +14,7 @@ from mixkit.plan import BlendPlan
 from mixkit.sites import evaluated, find_site, unwrapped, without_trace
 from mixkit_graph.branch_checks import check_layer, check_norms, check_same, message_passing
 from mixkit_graph.branch_hooks import Acting, BranchHooks
-from mixkit_graph.models import labelled_rows
+from mixkit_graph.models import labelled_rows, nodes_of
 from mixkit_graph.virtual_nodes import blended, with_virtual_nodes
 
 
@@ -39,7 +39,7 @@ class TwoBranch:
     What acts row by row (activations, residual connections, jumping knowledge, `LayerNorm`) is as it is elsewhere;
     `BatchNorm` takes its statistics from the graph's own nodes, as in a plain pass.  A layer that takes several steps
     at once (`APPNP`, `SGConv`) mixes before the first of them only.  Where a block uses its input a second time (a
-    residual connection around the layer, with a norm behind), name the blocks as layers.
+    residual connection around the layer, with a norm or an activation behind the sum), name the blocks as layers.
 
     NOTE[DIFF] Where a network has layers behind the last convolution, branches are mixed at the logits.  Dropout in
     front of the first layer draws for each branch by itself.
@@ -51,7 +51,8 @@ class TwoBranch:
 
     Raises:
         ValueError: (on a model) there is no such layer, a layer caches its edges or aggregates against their direction,
-            a norm looks at the graph as a whole; (at a batch) the plan is no blend, or targets are not one a sample.
+            a norm looks at the graph as a whole; (at a batch) the plan is no blend, targets are not one a sample, or
+            there is no such type of nodes.
         RuntimeError: (at a batch) a layer does not run exactly once a pass, or does not get all nodes; (at the first
             batch) a network does not give out its plain logits for lam = 1.
 
@@ -105,19 +106,20 @@ class PlacedTwoBranch:
 
     def __call__(self, inputs: Any, draw: Draw, clean: Tensor | None, *, size: int, generator: Generator) -> Passed:
         """Run the model on the graph with virtual nodes; see `Placed`."""
-        nodes = inputs if self._node_type is None else inputs[self._node_type]
+        nodes = nodes_of(inputs, self._node_type)
         rows = labelled_rows(nodes)
         if len(rows) != size:
             raise ValueError(f"targets must be one a labelled row, got {size} for {len(rows)} rows")
-        if self._from_first is None:
-            self._from_first = self._probe(inputs, rows)
+        from_first = self._probe(inputs, rows) if self._from_first is None else self._from_first
+        if size > 1:  # a pair of one node with itself can't tell, and nothing is mixed in it
+            self._from_first = from_first
         plan = draw(torch.empty(size, *_shape(nodes), device="meta"))
         if not isinstance(plan, BlendPlan):
             raise ValueError(
                 f"TwoBranch needs a plan that blends whole nodes, got {type(plan).__name__}; take Mix(Blend(), ...)"
             )
         count = 0 if clean is None else len(clean)
-        logits = self._run(self._model, inputs, rows, plan.pairing, clean, from_first=self._from_first)
+        logits = self._run(self._model, inputs, rows, plan.pairing, clean, from_first=from_first)
         self._check_runs()
         lam = plan.pairing.lam.to(logits.device)
         mixed = blended(logits[count : count + size], logits[count + size :], lam)

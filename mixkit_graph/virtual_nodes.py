@@ -10,6 +10,9 @@ from torch import Tensor
 
 from mixkit.pairing import Pairing
 
+OF_SAMPLES = ("rows", "input_id")
+"""Attributes with a row a sample: there may be as many samples as edges or nodes."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -171,12 +174,13 @@ def _copy_edges(store: Any, centres: Tensor, own: int, *, apart_from: Sequence[s
 
 def _of_edges(key: str, value: Any, edges: int) -> bool:
     """Return whether an attribute has a row an edge."""
-    return isinstance(value, Tensor) and value.ndim > 0 and len(value) == edges and not key.endswith("index")
+    named = key.endswith("index") or key in OF_SAMPLES
+    return isinstance(value, Tensor) and value.ndim > 0 and len(value) == edges and not named
 
 
 def _of_nodes(key: str, value: Any, nodes: int) -> bool:
     """Return whether an attribute has a row a node."""
-    named = "edge" in key or key in ("rows", "input_id")
+    named = "edge" in key or key in OF_SAMPLES
     return isinstance(value, Tensor) and value.ndim > 0 and len(value) == nodes and not named
 
 

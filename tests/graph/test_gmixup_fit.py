@@ -143,3 +143,15 @@ def test_graphs_without_a_label_count_for_no_class():
 def test_data_sets_that_cannot_be_fitted_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         GMixup().fit(change(dataset()))
+
+
+def test_directed_graphs_are_refused_whatever_the_order_of_edges():
+    there = torch.tensor([[0, 1, 1], [1, 2, 1]])
+    both = torch.cat([there.flip(0), there], 1)  # with a loop, which has one direction
+    graphs = [Data(edge_index=both, num_nodes=3, y=torch.tensor([k])) for k in range(2)]
+    assert GMixup().fit(graphs).edges.tolist() == [2, 2]
+    graphs[1] = Data(edge_index=there, num_nodes=3, y=torch.tensor([1]))
+    with pytest.raises(
+        ValueError, match=r"must be undirected, .* but 2 edges lack their other direction; .*ToUndirected"
+    ):
+        GMixup().fit(graphs)

@@ -5,8 +5,11 @@ import torch
 from torch import nn
 
 import mixkit_graph._pyg  # noqa: F401 - silences what importing torch_geometric says
-from mixkit import AtSite, BetaPairs, Blend, Mix, Mixed, MixupE, MultiClass
+from mixkit import AtSite, BetaPairs, Blend, Mix, Mixed, MixupE, MultiClass, Pairing
+from mixkit_graph.ifmixup import Bernoulli, IfMixup
 from mixkit_graph.models import GraphModel, NodeModel, labelled_rows
+from mixkit_graph.smixup import SMixup
+from mixkit_graph.two_branch import TwoBranch
 
 from torch_geometric.data import Batch, Data, HeteroData  # isort: skip
 from torch_geometric.nn import GCNConv, SAGEConv, global_add_pool, to_hetero  # isort: skip
@@ -158,3 +161,70 @@ def test_edges_without_weights_count_one_where_weights_are_named():
     assert torch.equal(model(data), plain)
     data.edge_weight = torch.tensor([1.0, 1.0, 0.5])
     assert not torch.equal(model(data), plain)
+
+
+def test_a_mask_of_numbers_is_refused_with_the_way_out(ring):
+    ring.train_mask = ring.train_mask.to(torch.uint8)
+    with pytest.raises(ValueError, match=r"got torch.uint8 \(6,\); data.train_mask = data.train_mask.bool\(\)"):
+        labelled_rows(ring)
+
+
+class PerType(nn.Module):
+    """Nodes of each type, as they are."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = SAGEConv(3, 2)
+
+    def forward(self, x_dict):
+        return x_dict
+
+
+def test_edges_that_a_heterogeneous_graph_has_not_are_named():
+    data = HeteroData()
+    data["paper"].x = torch.randn(4, 3)
+    model = NodeModel(PerType(), ("x_dict", "edge_index_dict"), node_type="paper")
+    with pytest.raises(
+        ValueError, match=r"data must have 'edge_index_dict', which the model is called with, got Hetero"
+    ):
+        model(data)
+
+
+@pytest.mark.parametrize("node_type", [None, "papre"])
+def test_a_type_of_nodes_that_is_not_there_is_refused_and_not_made(node_type):
+    data = HeteroData()
+    data["paper"].x, data["paper"].rows, data["author"].x = torch.randn(4, 3), torch.tensor([0]), torch.randn(2, 5)
+    model = NodeModel(PerType(), ("x_dict",), node_type=node_type)
+    message = "name the nodes that are samples, got none for paper, author" if node_type is None else "be one of paper"
+    with pytest.raises(ValueError, match=f"node_type must {message}"):
+        model(data)
+    with pytest.raises(ValueError, match=f"node_type must {message}"):
+        TwoBranch(node_type=node_type).on(model)(data, None, None, size=1, generator=torch.Generator())
+    assert data.node_types == ["paper", "author"]
+
+
+def test_a_type_of_nodes_is_refused_for_a_graph_with_one(ring):
+    with pytest.raises(ValueError, match=r"node_type must be None for a Data, got node_type='paper'"):
+        NodeModel(Gcn(), node_type="paper")(ring)
+
+
+@pytest.mark.parametrize("arguments", [("x", "edge_index", "batch"), {"x": "x", "edge_index": "edge_index"}])
+@pytest.mark.parametrize("policy", [IfMixup(), SMixup(lambda batch: batch.x)], ids=["ifmixup", "smixup"])
+def test_weights_that_mixing_gave_are_refused_by_a_network_that_is_not_called_with_them(ring, policy, arguments):
+    del ring.edge_weight, ring.train_mask
+    batch, pairing = Batch.from_data_list([ring, ring]), Pairing(torch.tensor([1, 0]), torch.tensor([0.7, 0.7]))
+    mixed = policy.draw(batch, pairing, torch.Generator()).apply(batch)
+    with pytest.raises(ValueError, match=r"arguments must name 'edge_weight' .*; name it, .*IfMixup\(Bernoulli\(\)\)"):
+        GraphModel(Gcn(), arguments)(mixed)
+    taken = {"x": "x", "edge_index": "edge_index", "edge_weight": "edge_weight"}
+    assert bool(GraphModel(Gcn(), taken)(mixed).isfinite().all())
+
+
+def test_drawn_edges_and_weights_that_graphs_had_are_the_networks_own_affair(ring):
+    del ring.train_mask
+    weighted = Batch.from_data_list([ring, ring])
+    plain = Batch.from_data_list([Data(x=ring.x, edge_index=ring.edge_index)] * 2)
+    pairing = Pairing(torch.tensor([1, 0]), torch.tensor([0.7, 0.7]))
+    for policy, batch in ((IfMixup(), weighted), (IfMixup(Bernoulli()), plain)):
+        mixed = policy.draw(batch, pairing, torch.Generator().manual_seed(0)).apply(batch)
+        assert GraphModel(Pooled())(mixed).shape == (2, 2)

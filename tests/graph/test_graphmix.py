@@ -15,7 +15,7 @@ from mixkit_graph.graphon_methods import GRAPHON_METHODS
 from mixkit_graph.isolated import isolated, unlabelled_rows, with_rows
 from mixkit_graph.models import NodeModel
 
-from torch_geometric.data import Data  # isort: skip # after mixkit_graph, which silences what importing it says
+from torch_geometric.data import Data, HeteroData  # isort: skip # after mixkit_graph, which silences what importing it says
 from torch_geometric.nn import GATConv, GCNConv, GINConv, SAGEConv  # isort: skip
 
 NOW = Ramp(1.0, 0.0, 0.0)
@@ -200,6 +200,7 @@ def test_the_method_trains_any_layer(kind):
         (lambda: graphmix(ramp=Ramp()), "total_steps must be given for a ramp"),
         (lambda: GraphMix(NodeModel(Net()), MultiLabel(3), AtSite("model.first")), "take MultiClass"),
         (lambda: graphmix()(graph(), TARGETS[:3]), "targets must have a row a labelled node, got 3 for 4 nodes"),
+        (lambda: graphmix()(HeteroData(), TARGETS), "needs a graph of one type of nodes, a Data, got HeteroData"),
         (lambda: graphmix(NodeModel(Net(GCNConv(FEATURES, 8, cached=True)))), "build them with cached=False"),
         (lambda: Ramp(-1.0), "weight must be non-negative"),
         (lambda: Ramp(1.0, 0.5, 0.4), "start and end must be in order"),

@@ -371,3 +371,17 @@ def test_a_million_edges_take_about_ten_times_as_long_as_a_tenth_of_them(rule):
 
     # sorting and looking up add a logarithm, caches that are too small a factor
     assert seconds(1_000_000) < 30 * seconds(100_000)
+
+
+def test_another_default_precision_changes_nothing():
+    inputs = Batch.from_data_list([random_graph(3, 0), random_graph(5, 1)])
+    pairing = pair([1, 0], [0.75, 0.5])
+    expected = IfMixup(margin=0.125).draw(inputs, pairing, seeded()).apply(inputs)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = IfMixup(margin=0.125).draw(inputs, pairing, seeded()).apply(inputs)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for key in ("x", "edge_index", "edge_weight"):
+        assert torch.equal(found[key], expected[key])
+        assert found[key].dtype == expected[key].dtype

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 import mixkit_graph._pyg  # noqa: F401 - silences what importing torch_geometric says
-from mixkit import AtInputs, BetaPairs, Blend, Mix, Mixed, MultiClass, Pairing
+from mixkit import AtInputs, AtSite, BetaPairs, Blend, Mix, Mixed, MultiClass, Pairing
 from mixkit_graph.igraphmix import IGraphMix, IGraphMixPlan, IGraphMixTransform
 from mixkit_graph.models import NodeModel
 from mixkit_graph.networks import NodeNet
 from mixkit_graph.nodes import node_graph, node_rows
 from mixkit_graph.permuted_edges import pair_draws
 
-from torch_geometric.data import Data  # isort: skip
+from torch_geometric.data import Data, HeteroData  # isort: skip
 from torch_geometric.nn import GCNConv  # isort: skip
 from torch_geometric.transforms import Compose, ToUndirected  # isort: skip
 
@@ -253,3 +253,36 @@ def test_targets_are_blended_with_lam():
 def test_blend_still_refuses_graphs():
     with pytest.raises(ValueError, match=r"Blend mixes tensors, got Data; structures cannot be averaged"):
         Blend().draw(graph(), Pairing.identity(4), torch.Generator())
+
+
+def test_rows_stay_as_they_are_where_there_are_as_many_edges():
+    data = graph(edges=2)
+    data.rows = torch.arange(data.num_edges)
+    count = len(data.rows)
+    assert count > 2
+    mixed = drawn(data, torch.arange(count).roll(1).tolist(), 0.5).apply(data)
+    assert mixed.num_edges < 2 * count
+    assert torch.equal(mixed.rows, data.rows)
+
+
+def test_at_a_site_it_is_refused():
+    data = graph()
+    model = NodeModel(GCNConv(3, 2))
+    whole = BetaPairs(1.0, per_sample=False)
+    objective = Mixed(model, MultiClass(2), Mix(IGraphMix(), whole), AtSite("select"))
+    with pytest.raises(ValueError, match=r"IGraphMix mixes a graph .*, got a tensor \(4, 2\); take place=AtInputs\(\)"):
+        objective(data, torch.eye(2)[[0, 1, 0, 1]])
+
+
+def test_heterogeneous_graphs_and_graphs_without_features_are_refused():
+    data, pairing = graph(), Pairing.identity(4)
+    with pytest.raises(ValueError, match=r"a graph of one type of nodes, a Data, got HeteroData; .*TwoBranch"):
+        IGraphMix().draw(HeteroData(), pairing, torch.Generator())
+    data.x = None
+    with pytest.raises(ValueError, match=r"IGraphMix mixes the nodes' features x, got none"):
+        IGraphMix().draw(data, pairing, torch.Generator())
+
+
+def test_the_transform_refuses_a_graph_without_labels():
+    with pytest.raises(ValueError, match=r"data must have labels y, one a node, got none"):
+        IGraphMixTransform(BetaPairs(1.0, per_sample=False), torch.Generator())(graph())

@@ -223,3 +223,25 @@ def test_settings_out_of_range_are_refused():
         SMixup(features, temperature=0.0)
     with pytest.raises(ValueError, match=r"threshold must be in \[0, 1\), got threshold=1"):
         SMixup(features, threshold=1.0)
+
+
+def test_another_default_precision_changes_nothing():
+    inputs = Batch.from_data_list([random_graph(size, seed) for seed, size in enumerate((4, 6))])
+    plan = SMixup(features).draw(inputs, pair([1, 0], [0.7, 0.6]), seeded())
+    expected = plan.apply(inputs)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = plan.apply(inputs)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for key in ("x", "edge_index", "edge_weight"):
+        assert torch.equal(found[key], expected[key])
+        assert found[key].dtype == expected[key].dtype
+
+
+def test_edges_of_negative_weight_stay():
+    there = Data(x=torch.eye(2), edge_index=torch.tensor([[0, 1], [1, 0]]), edge_weight=torch.tensor([-1.0, 0.5]))
+    inputs = Batch.from_data_list([there, there])
+    mixed = SMixup(features, temperature=1e-3).draw(inputs, pair([1, 0], [0.75, 0.75]), seeded()).apply(inputs)
+    torch.testing.assert_close(mixed[0].edge_weight, torch.tensor([-1.0, 0.5]))
+    assert mixed[0].edge_index.tolist() == [[0, 1], [1, 0]]

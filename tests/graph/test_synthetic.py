@@ -187,3 +187,10 @@ def test_the_method_needs_the_training_graphs():
 def test_listing_the_methods_does_not_import_torch_geometric():
     code = "import sys, mixkit_graph.graphon_methods; sys.exit('torch_geometric' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_labels_of_another_number_of_classes_are_refused():
+    batch, targets = real()
+    fewer = GMixup().fit(batch, targets[:, :2])
+    with pytest.raises(ValueError, match=r"labels of the shape of the targets, \(3,\), got \(2,\); .*task.encode"):
+        WithSynthetic(PlainNet(), TASK, fewer, ratio=1.0)(batch, targets)

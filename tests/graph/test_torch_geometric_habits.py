@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import mixkit
+import mixkit_graph
 from mixkit_graph import GraphModel
 
 pytest.importorskip("torch_geometric")
@@ -162,3 +163,11 @@ def test_a_batch_and_its_graphs_stay_as_they_were():
     objective(batch, objective.task.encode(batch.y))
     assert set(batch.keys()) == set(before)
     assert all(torch.equal(batch[key], value) for key, value in before.items())
+
+
+def test_all_names_of_the_package_are_there_with_the_options_that_its_classes_take():
+    listed = mixkit_graph.__all__
+    assert [name for name in listed if not hasattr(mixkit_graph, name)] == []
+    assert set(mixkit_graph._LATER) < set(listed)
+    options = {"Ramp", "Passes", "FromTeacher", "Both", "OneAtRandom", "UniformLam", "BetaLam", "Stretch", "Pad"}
+    assert options <= set(listed)

@@ -235,3 +235,23 @@ def test_mixkits_own_network_with_sparse_features_is_mixed(clean):
     torch.testing.assert_close(found.mixed, reference(two, dense, PARTNER, LAM), atol=1e-6, rtol=1e-5)
     if clean is not None:
         assert torch.equal(found.clean, net(graph)[clean])
+
+
+def test_a_first_batch_of_one_node_does_not_decide_for_the_others(data):
+    class Coded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.net = nn.Embedding(NODES, 3), Net(GCNConv)
+
+        def forward(self, n_id, edge_index):
+            return self.net(self.embedding(n_id), edge_index)
+
+    data.x, data.n_id, model = None, torch.arange(NODES), Coded()
+    alone = copy.copy(data)
+    alone.rows = ROWS[:1]
+    placed = TwoBranch().on(NodeModel(model, ("n_id", "edge_index")))
+    options = {"clean": None, "generator": torch.Generator()}
+    placed(alone, blend_at(torch.tensor([0]), torch.tensor([0.5])), size=1, **options)
+    found = placed(data, blend_at(PARTNER, LAM), size=len(ROWS), **options)
+    data.x = model.embedding.weight
+    torch.testing.assert_close(found.mixed, reference(model.net, data, PARTNER, LAM), atol=1e-6, rtol=1e-5)
