@@ -325,7 +325,10 @@ def test_options_of_a_training_are_refused_where_nothing_is_trained(run, picture
 @pytest.mark.parametrize("method", ["erm", "erm+ema"])
 def test_a_method_that_does_not_mix_has_nothing_to_show(run, pictures, method):
     result = run("show", pictures, "--method", method, "--out", "s.html")
-    assert (result.exit_code, f"--method must be one that mixes samples, got '{method}'" in result.stderr) == (2, True)
+    assert (
+        result.exit_code,
+        f"--method must be one that mixes samples of a batch with one another, got '{method}'" in result.stderr,
+    ) == (2, True)
 
 
 def test_a_wrong_place_for_a_gallery_is_told_before_the_training(run, pictures, monkeypatch):

@@ -34,7 +34,7 @@ def show_method(entry: Entry, method: str, screen: Screen, *, pairs: int) -> lis
         return _trained_items(entry, method, screen, pairs)
     items = gallery(problem, prepared, [find_method(method)], cell.train, pairs=pairs)
     if not items:
-        raise ValueError(f"--method must be one that mixes samples, got {method!r}")
+        raise ValueError(f"--method must be one that mixes samples of a batch with one another, got {method!r}")
     for option in ("epochs", "device"):
         if getattr(entry.settings, option) is not None:
             raise ValueError(f"--{option} is for methods that learn how to mix, got --method {method}; leave it out")
