@@ -220,8 +220,8 @@ def check_blendable(x: Tensor) -> None:
     """Raise ValueError unless `x` is a tensor whose values may be averaged."""
     if not isinstance(x, Tensor):
         raise ValueError(
-            f"Blend mixes tensors, got {type(x).__name__}; structures cannot be averaged: "
-            'mix hidden features instead, with place=AtSite("name of a submodule")'
+            f"Blend mixes tensors, got {type(x).__name__}; structures cannot be averaged: take a policy for them, "
+            'or mix hidden features, with place=AtSite("name of a submodule")'
         )
     image = x.dtype == torch.uint8 and x.ndim >= 3
     if not (x.is_floating_point() or x.is_complex() or image):

@@ -64,7 +64,8 @@ class Pipeline(nn.Module):
     def __init__(self, *stages: nn.Module | Mixing, generator: Generator | None = None) -> None:
         super().__init__()
         for i, stage in enumerate(stages):
-            if not isinstance(stage, nn.Module) and not hasattr(stage, "partner_share"):  # a policy has none
+            mixes = hasattr(stage, "partner_share") and not isinstance(stage, type)  # a policy has none
+            if not isinstance(stage, nn.Module) and not mixes:
                 raise TypeError(
                     f"stages must be modules or mixes, got {type(stage).__name__} at {i}; "
                     "wrap a policy in Mix(policy, pairs)"

@@ -402,6 +402,7 @@ def test_mixupe_takes_clean_and_mixed_rows_through_one_pass_of_a_pipeline():
     [
         (lambda: Pipeline(WaveMix()), TypeError, "got WaveMix at 0; wrap a policy in Mix"),
         (lambda: Pipeline("mel"), TypeError, "stages must be modules or mixes, got str at 0"),
+        (lambda: Pipeline(Mix), TypeError, "stages must be modules or mixes, got type at 0"),
         (
             lambda: Pipeline(Mix(WaveMix(), BetaPairs(1.0)))(clips()),
             ValueError,
