@@ -110,6 +110,7 @@ class IGraphMixPlan(PairPlan):
             out[key] = x[key][which]
         out.edge_index = torch.cat([edges[:, own], other[:, new]], 1)
         out.x = mixed_features(x.x, rows, partner, self.pairing.lam.to(rows.device))
+        out._edges_by_mixing = True  # see NodeModel
         return out
 
 

@@ -132,7 +132,7 @@ class NodeModel(nn.Module):
 
     Raises:
         ValueError: (when called) the data lack one of the arguments or the type of nodes, or do not say which nodes are
-            samples.
+            samples; or edges were mixed, which a layer with `cached=True` would not see.
     """
 
     def __init__(
@@ -149,9 +149,15 @@ class NodeModel(nn.Module):
         self.rows = rows
         self.node_type = node_type
         self.select = SelectRows()
+        self._looks = False  # known to look at the edges of each batch
 
     def forward(self, data: Any) -> Tensor:
         """Return the logits of the samples among the nodes of a `torch_geometric` `Data` or `HeteroData`."""
+        if not self._looks and getattr(data, "_edges_by_mixing", False):
+            from mixkit_graph.edge_weights import refuse_cached  # noqa: PLC0415 - takes seconds
+
+            refuse_cached(self.model)
+            self._looks = True
         nodes = nodes_of(data, self.node_type)
         found = called(self.model, self.arguments, data)
         if self.node_type is not None:

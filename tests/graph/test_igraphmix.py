@@ -286,3 +286,16 @@ def test_heterogeneous_graphs_and_graphs_without_features_are_refused():
 def test_the_transform_refuses_a_graph_without_labels():
     with pytest.raises(ValueError, match=r"data must have labels y, one a node, got none"):
         IGraphMixTransform(BetaPairs(1.0, per_sample=False), torch.Generator())(graph())
+
+
+def test_a_network_that_remembers_its_first_edges_is_refused_and_not_left_unmixed():
+    generator = torch.Generator().manual_seed(0)
+    data = Data(x=torch.randn(6, 3, generator=generator), edge_index=torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]]))
+    data.train_mask = torch.arange(6) < 4
+    model = NodeModel(GCNConv(3, 2, cached=True))
+    plain = model(data)  # without mixing it is as good as any
+    mix = Mix(IGraphMix(), BetaPairs(1.0, per_sample=False))
+    objective = Mixed(model, MultiClass(2), mix, generator=generator)
+    with pytest.raises(ValueError, match=r"look at the edges of each batch, but .*GCNConv.* cached=False"):
+        objective(data, torch.eye(2)[[0, 1, 0, 1]])
+    assert torch.equal(model(data), plain)
