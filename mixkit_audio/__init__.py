@@ -9,6 +9,7 @@ from mixkit_audio.box_mix import BoxMix
 from mixkit_audio.clip_tokens import ClipTokens
 from mixkit_audio.clips import Clips
 from mixkit_audio.few_shot import shots, with_new_head
+from mixkit_audio.foreground import ForegroundPairs
 from mixkit_audio.label_laws import Absorbing, Original, Overlap, Share, Union
 from mixkit_audio.levels import AWeighted, Rms
 from mixkit_audio.mix_training import MixTraining
@@ -32,6 +33,7 @@ __all__ = [
     "BoxMix",
     "ClipTokens",
     "Clips",
+    "ForegroundPairs",
     "LogMel",
     "LogPower",
     "MixTraining",

@@ -1,17 +1,16 @@
 """Methods for speech: mixing waveforms, power and bands, and several words at once; found by entry point."""
 
-from dataclasses import replace
-
 from mixkit.method import Method, Parameters, Setting
 from mixkit.mix import Mix
 from mixkit.mixed import Mixed
 from mixkit.objectives import Objective
-from mixkit.pairing import OtherClassPairs
+from mixkit.pairing import BetaPairs, OtherClassPairs, PairSampler
 from mixkit.placement import AtInputs
 from mixkit.recipes import mixed
 from mixkit.sites import find_site
 from mixkit.tasks import MultiClass, MultiLabel
 from mixkit_audio.band_mix import BandMix
+from mixkit_audio.foreground import ForegroundPairs
 from mixkit_audio.label_laws import Absorbing, LabelLaw, Share
 from mixkit_audio.levels import Rms
 from mixkit_audio.mix_training import MixTraining
@@ -27,9 +26,17 @@ def law(setting: Setting) -> LabelLaw:
     return Absorbing(Share(), setting.absent) if setting.absent else Share()
 
 
+def pairs(setting: Setting, drawn: PairSampler) -> PairSampler:
+    """Return pairs that leave silence and background themselves."""
+    return ForegroundPairs(drawn, setting.absent) if setting.absent else drawn
+
+
 def build_wave_mixup(setting: Setting, parameters: Parameters) -> Objective:
     """Return the loss on blended waveforms."""
-    return mixed(replace(setting, place=AtInputs()), parameters, WaveMix(law=law(setting)))
+    mix = Mix(WaveMix(law=law(setting)), pairs(setting, BetaPairs(parameters["alpha"])), until=parameters["until"])
+    return Mixed(
+        setting.model, setting.task, mix, AtInputs(), generator=setting.generator, total_steps=setting.total_steps
+    )
 
 
 def build_power_mixup(setting: Setting, parameters: Parameters) -> Objective:
@@ -46,7 +53,7 @@ def build_power_mixup(setting: Setting, parameters: Parameters) -> Objective:
 def build_between_class(setting: Setting, parameters: Parameters) -> Objective:
     """Return the loss on waveforms of two classes, mixed at the ratio of their labels."""
     policy = WaveMix(level=Rms(), law=law(setting))
-    mix = Mix(policy, UniformPairs(OtherClassPairs(1.0)), until=parameters["until"])
+    mix = Mix(policy, pairs(setting, UniformPairs(OtherClassPairs(1.0))), until=parameters["until"])
     return Mixed(
         setting.model, setting.task, mix, AtInputs(), generator=setting.generator, total_steps=setting.total_steps
     )
