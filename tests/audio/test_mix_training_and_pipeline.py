@@ -316,31 +316,16 @@ def test_a_pipeline_works_behind_a_loader_and_in_a_collate_function():
         assert t.shape == (4, 8)
 
 
-class Same(torch.utils.data.Dataset):
-    """Eight times the same four clips, so that only what is drawn differs."""
-
-    def __len__(self):
-        return 32
-
-    def __getitem__(self, i):
-        return clips()[i % 4], torch.eye(4)[i % 4]
-
-
-class Collate:
-    def __init__(self, pipeline):
-        self.pipeline = pipeline
-
-    def __call__(self, samples):
-        return self.pipeline(*map(torch.stack, zip(*samples, strict=True)))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_loader_workers_draw_differently_and_the_same_again_from_a_seeded_loader(context):
+    # spawned workers import what they are sent, from a module that they find
+    from pipeline_parts import Collate, SameClips
+
     def epoch():
         collate = Collate(Pipeline(Mix(WaveMix(), BetaPairs(1.0)), generator=seeded(4)))
         loader = DataLoader(
-            Same(), 4, num_workers=2, collate_fn=collate, multiprocessing_context=context, generator=seeded(9)
+            SameClips(), 4, num_workers=2, collate_fn=collate, multiprocessing_context=context, generator=seeded(9)
         )
         return [labels for _, labels in loader]
 
