@@ -376,13 +376,24 @@ def lines(folder):
     return {key: {name: value for name, value in one.items() if name != "cost"} for key, one in records.items()}
 
 
+def heeding_interrupts():
+    """Undo what a shell does to commands in the background: they are started with interrupts ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def started(temporary, *arguments):
     """Start the command in a session of its own, with its temporary files in a folder of their own."""
     environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
     program = "import sys; from mixkit.cli import main; sys.argv[0] = 'mixkit'; main()"
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heeding_interrupts,  # noqa: PLW1509 - it takes no lock that a thread could hold
+        start_new_session=True,
     )
 
 
